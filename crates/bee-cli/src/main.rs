@@ -1,0 +1,2 @@
+//! HoneyBee: the command `honeybee`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! HoneyBee: bee-daemon.
