@@ -116,7 +116,9 @@ impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
         let path = path.to_path_buf();
         match cause.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { doing, path, cause },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { doing, path, cause }
+            }
             _ => Self::Io { doing, path, cause },
         }
     }

@@ -54,10 +54,16 @@ impl Options {
         let fail = |text: String| Err(Error::Options(text));
         let record = self.record_bytes_max.saturating_add(RECORD_HEADER_BYTES);
         if self.record_bytes_max > RECORD_BYTES_LIMIT {
-            return fail(format!("record_bytes_max ({}) is over {RECORD_BYTES_LIMIT}", self.record_bytes_max));
+            return fail(format!(
+                "record_bytes_max ({}) is over {RECORD_BYTES_LIMIT}",
+                self.record_bytes_max
+            ));
         }
         if record > self.group_bytes_max {
-            return fail(format!("group_bytes_max ({}) has no room for one record ({record})", self.group_bytes_max));
+            return fail(format!(
+                "group_bytes_max ({}) has no room for one record ({record})",
+                self.group_bytes_max
+            ));
         }
         let group = (self.group_bytes_max as u64).saturating_add(SEGMENT_HEADER_BYTES);
         if group > self.segment_bytes_max || self.segment_bytes_max > SEGMENT_BYTES_LIMIT {
