@@ -6,7 +6,7 @@
 //! except the tracing subscriber that [`logging::init`] installs.
 
 pub mod clock;
-//CONFIG
+pub mod config;
 pub mod escape;
 pub mod health;
 pub mod limits;
