@@ -147,3 +147,73 @@ impl fmt::Display for JoinCode {
         write!(f, "{} (CA {fingerprint})", self.addresses.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> JoinCode {
+        JoinCode {
+            addresses: vec![
+                "10.0.0.5:9001".into(),
+                "[2001:db8::1]:9001".into(),
+                "core.example.org:443".into(),
+            ],
+            ca_sha256: [0xA5; 32],
+            secret: "abcdefghijklmnopqrstuvwxyz".into(),
+        }
+    }
+
+    #[test]
+    fn a_code_is_read_as_it_was_written_even_when_a_mail_program_wrapped_it() {
+        let code = example().encode().unwrap();
+        assert!(code.expose().starts_with("hb1_"));
+        assert_eq!(code.expose().parse(), Ok(example()));
+        let (first, second) = code.expose().split_at(40);
+        assert_eq!(format!(" {first}\r\n  {second}\n").parse(), Ok(example()));
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_character_is_noticed() {
+        let code = example().encode().unwrap();
+        let code = code.expose();
+        for end in 0..code.len() {
+            assert!(code[..end].parse::<JoinCode>().is_err(), "cut at {end}");
+            let other = if &code[end..=end] == "A" { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &code[..end], &code[end + 1..]);
+            assert!(changed.parse::<JoinCode>().is_err(), "changed at {end}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let mut bytes = vec![2, 1, 2, 3];
+        let check = Sha256::digest(&bytes);
+        bytes.extend(check.iter().take(CHECK_BYTES));
+        let code = format!("hb1_{}", BASE64URL_NOPAD.encode(&bytes));
+        assert_eq!(code.parse::<JoinCode>(), Err(JoinCodeError::NewerFormat));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let refused = |change: fn(&mut JoinCode)| {
+            let mut code = example();
+            change(&mut code);
+            assert_eq!(code.encode().err(), Some(JoinCodeError::Invalid), "{code}");
+        };
+        refused(|code| code.addresses.clear());
+        refused(|code| code.addresses = vec!["h:1".into(); 9]);
+        refused(|code| code.addresses = vec!["no-port".into()]);
+        refused(|code| code.addresses = vec!["h:0".into()]);
+        refused(|code| code.addresses = vec!["h h:1".into()]);
+        refused(|code| code.addresses = vec![format!("{}:1", "h".repeat(254))]);
+        refused(|code| code.secret = "short".into());
+        refused(|code| code.secret = "x".repeat(129).into());
+    }
+
+    #[test]
+    fn neither_debug_nor_display_shows_the_secret() {
+        let code = example();
+        assert!(!format!("{code:?}{code}").contains("abcdef"));
+    }
+}

@@ -280,3 +280,103 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_accepted_form_is_read() {
+        for text in [
+            "2024-01-15T10:30:00Z",
+            "2024-01-15t10:30:00z",
+            "2024-01-15T10:30:00.000Z",
+            "2024-01-15T10:30:00.000000999Z",
+            "2024-01-15T12:30:00+02:00",
+            "2024-01-15T05:00:00-0530",
+            "2024-01-15T12:30:00+02",
+            "2024-01-15T10:30:00",
+            "2024-01-15 10:30:00",
+            "2024-01-15 10:30:00,000",
+            " 2024-01-15T10:30:00Z\n",
+            "1705314600",
+            "1705314600.0",
+            "1705314600000",
+            "1705314600000000",
+            "1705314600000000000",
+        ] {
+            assert_eq!(Micros::parse(text).map(Micros::unix_us), Some(1_705_314_600_000_000), "{text}");
+        }
+        for json in ["1705314600", "1705314600000", "1705314600.0", "1.7053146e9", "\"1705314600\""] {
+            assert_eq!(
+                serde_json::from_str::<Micros>(json).unwrap().unix_us(),
+                1_705_314_600_000_000,
+                "{json}"
+            );
+        }
+        assert_eq!(
+            serde_json::from_str::<Micros>("-1.5").unwrap().to_string(),
+            "1969-12-31T23:59:58.500000Z"
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2024-01-15",
+            "2024-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2024-01-15T24:00:00Z",
+            "2024-01-15T10:60:00Z",
+            "2024-01-15T10:30:61Z",
+            "0000-01-01T00:00:00Z",
+            "2024-01-15T10:30:00.Z",
+            "2024-01-15T10:30:00+24:00",
+            "2024-01-15T10:30:00*02:00",
+            "2024-01-15T10:30:00+2:00",
+            "+2024-01-15T10:30:00Z",
+            "inf",
+            "nan",
+            "1e9",
+            "0x10",
+            "--5",
+            "1.2.3",
+            "２０２４-01-15T10:30:00Z",
+        ] {
+            assert_eq!(Micros::parse(text), None, "{text}");
+        }
+        for json in ["null", "true", "[]", "{}"] {
+            assert!(serde_json::from_str::<Micros>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_become_the_first_or_last_moment() {
+        assert_eq!(serde_json::from_str::<Micros>("-1e300").unwrap(), Micros::MIN);
+        assert_eq!(Micros::parse("-99999999999"), Some(Micros::MIN));
+        assert_eq!(Micros::parse("99999999999999999999999999999999"), Some(Micros::MAX));
+        assert_eq!(serde_json::from_str::<Micros>("1e300").unwrap(), Micros::MAX);
+        assert_eq!(
+            serde_json::from_str::<Micros>("18446744073709551615").unwrap().to_string(),
+            "2554-07-21T23:34:33.709551Z"
+        );
+        assert_eq!(Micros::from_unix_ms(i64::MAX), Micros::MAX);
+        assert_eq!(Micros::MIN.to_string(), "0001-01-01T00:00:00.000000Z");
+        assert_eq!(Micros::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn it_agrees_with_the_time_crate_on_every_day() {
+        for day in (-719_000..2_900_000).step_by(7) {
+            let us = day * SECONDS_PER_DAY * MICROS_PER_SECOND + 45_296_789_012;
+            let theirs = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1000).unwrap();
+            let text = Micros::from_unix_us(us).to_string();
+            let parsed =
+                time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339).unwrap();
+            assert_eq!(parsed, theirs, "{text}");
+            assert_eq!(Micros::parse(&text), Some(Micros::from_unix_us(us)), "{text}");
+        }
+    }
+}
