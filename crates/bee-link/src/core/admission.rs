@@ -19,7 +19,7 @@ use super::registry::{
     Registry,
 };
 use super::session::{Accepted, RegistrationRequest, Verdict};
-use super::token::{self, TokenRefusal};
+use super::token::{self, JoinToken, TokenRefusal};
 use crate::Now;
 use crate::totp::{self, CodeCheck, SpentSteps, TotpKey};
 
@@ -80,12 +80,14 @@ impl<'a> Admission<'a> {
                 return self.fail_source(text);
             }
             if let Some(node) = self.registry.nodes.get(&named) {
-                // A record without certificates is one that was restored or issued elsewhere.
-                let pinned = node.certificates.is_empty() || node.certificates.contains(&certificate.sha256);
-                if !pinned {
+                if node.certificates.contains(&certificate.sha256) {
+                    return self.known(named, true, rng);
+                }
+                // Without any on record this one is from before the node was removed and enrolled
+                // anew: it proves nothing, and the node has to show its code.
+                if !node.certificates.is_empty() {
                     return self.fail_source("this certificate was replaced by a newer one".into());
                 }
-                return self.known(named, true, rng);
             }
         }
         self.check_source_limit()?;
@@ -178,9 +180,12 @@ impl<'a> Admission<'a> {
                 && self.token().is_none();
             return Ok(ask.then_some(Named::MayBe));
         };
-        let mut replayed = false;
+        let (mut replayed, mut limited) = (false, None);
         for node_id in &candidates {
-            self.check_node_limit(*node_id)?;
+            if let Err(refused) = self.check_node_limit(*node_id) {
+                limited = Some(refused);
+                continue;
+            }
             match self.check_code(*node_id, code) {
                 CodeCheck::Fresh { step } => return Ok(Some(Named::Is(*node_id, Proof::Code { step }))),
                 CodeCheck::Replayed => replayed = true,
@@ -195,6 +200,9 @@ impl<'a> Admission<'a> {
                 ErrorCode::AuthenticationFailed,
                 "this TOTP code was used before; the next one is valid within 30 seconds",
             );
+        }
+        if let Some(refused) = limited {
+            return Err(refused);
         }
         for node_id in &candidates {
             self.count_node_failure(*node_id);
@@ -230,8 +238,6 @@ impl<'a> Admission<'a> {
         describe(&mut node, registration);
         node.last_from = self.peer.addr;
         node.registered_unix_ms = self.now.unix_ms;
-        node.status = NodeStatus::Connected;
-        node.status_unix_ms = self.now.unix_ms;
         let sign = registration.csr.clone().filter(|csr| csr.len() <= CSR_BYTES_MAX);
         self.changes.push(Change::Node(Box::new(node.clone())));
         self.registry.put_node(node);
@@ -240,33 +246,29 @@ impl<'a> Admission<'a> {
 
     /// A node that nobody knows.
     fn enrol<R: CryptoRng + ?Sized>(&mut self, rng: &mut R) -> Result<Verdict, Refused> {
-        let enrolled_by = match self.token() {
-            Some(Ok(sha256)) => {
-                let Some(token) = self.registry.tokens.get_mut(&sha256) else {
-                    return refuse(ErrorCode::AuthenticationFailed, TokenRefusal::Unknown);
-                };
-                if self.registry.nodes.len() >= self.registry.policy.nodes_max {
-                    return refuse(ErrorCode::RegistrationFailed, "this Core has all the nodes it may have");
-                }
-                token.uses_count = token.uses_count.saturating_add(1);
-                let enrolled_by = EnrolledBy::Token(token.id.clone());
-                self.changes.push(Change::Token(token.clone()));
-                enrolled_by
+        let token = self.token().transpose();
+        let token = match token {
+            Ok(token) => token,
+            Err(refusal) => return self.fail_source(refusal.to_string()),
+        };
+        let enrolled_by = match (&token, self.registry.policy.enrollment) {
+            (Some(token), _) => EnrolledBy::Token(token.id.clone()),
+            (None, EnrollmentMode::Open) => EnrolledBy::Open,
+            (None, EnrollmentMode::Approve) => return self.wait_for_approval(rng),
+            (None, EnrollmentMode::Token) => {
+                return refuse(
+                    ErrorCode::AuthenticationFailed,
+                    "this Core does not know the node; join it with a token (`honeybee invite`)",
+                );
             }
-            Some(Err(refusal)) => return self.fail_source(refusal.to_string()),
-            None => match self.registry.policy.enrollment {
-                EnrollmentMode::Open => EnrolledBy::Open,
-                EnrollmentMode::Approve => return self.wait_for_approval(rng),
-                EnrollmentMode::Token => {
-                    return refuse(
-                        ErrorCode::AuthenticationFailed,
-                        "this Core does not know the node; join it with a token (`honeybee invite`)",
-                    );
-                }
-            },
         };
         if self.registry.nodes.len() >= self.registry.policy.nodes_max {
             return refuse(ErrorCode::RegistrationFailed, "this Core has all the nodes it may have");
+        }
+        if let Some(mut token) = token {
+            token.uses_count = token.uses_count.saturating_add(1);
+            self.changes.push(Change::Token(token.clone()));
+            self.registry.tokens.insert(token.sha256.clone(), token);
         }
         let node_id = self.free_id(rng);
         let registration = self.registration();
@@ -289,7 +291,7 @@ impl<'a> Admission<'a> {
             confirmed: false,
             spent: SpentSteps::default(),
             certificates: Vec::new(),
-            status: NodeStatus::Connected,
+            status: NodeStatus::Unknown,
             status_unix_ms: self.now.unix_ms,
         };
         describe(&mut node, registration);
@@ -391,14 +393,12 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// The token of the registration: the key of a usable one, or why it is not.
-    fn token(&self) -> Option<Result<String, TokenRefusal>> {
-        let secret =
-            self.registration().enrollment_token.as_ref().filter(|s| !s.expose().trim().is_empty())?;
-        let known = token::lookup_key(secret.expose())
-            .and_then(|sha256| self.registry.tokens.get(&sha256).map(|token| (sha256, token)));
+    /// The token of the registration, if it has one: a usable token, or why it is not.
+    fn token(&self) -> Option<Result<JoinToken, TokenRefusal>> {
+        let secret = self.registration().enrollment_token.as_ref().filter(|s| !s.expose().trim().is_empty())?;
+        let known = token::lookup_key(secret.expose()).and_then(|sha256| self.registry.tokens.get(&sha256));
         Some(match known {
-            Some((sha256, token)) => token.usable(self.now.unix_ms).map(|()| sha256),
+            Some(token) => token.usable(self.now.unix_ms).map(|()| token.clone()),
             None => Err(TokenRefusal::Unknown),
         })
     }

@@ -336,7 +336,7 @@ impl Registry {
         Ok(Change::Node(Box::new(node.clone())))
     }
 
-    /// Makes `connection` the live one of a node. Returns the one it replaces: feed that
+    /// Makes `connection` the live one of a node, at [`super::Output::Registered`]. Returns the one it replaces: feed that
     /// [`super::Input::Replaced`].
     pub fn attach(&mut self, node_id: NodeId, connection: ConnectionId) -> Option<ConnectionId> {
         self.live.insert(node_id, connection).filter(|older| *older != connection)

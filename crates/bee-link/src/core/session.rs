@@ -440,6 +440,7 @@ impl Session {
             status: NodeStatus::Connected,
         });
         self.outputs.push_back(Output::Registered { node_id: accepted.node_id, registration, features });
+        self.outputs.push_back(Output::Status { status: NodeStatus::Connected, health: None });
     }
 
     fn live_message(&mut self, now: Now, message: NodeMessage) {

@@ -50,6 +50,8 @@ pub(super) struct Window {
     // Nothing could be read at `sent`; wait until the spool moves.
     stalled: bool,
     stale: bool,
+    // Everything below was written to a Core that does not acknowledge.
+    written: u64,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: u64,
 }
@@ -82,6 +84,7 @@ impl Window {
             return Acked::Nothing;
         }
         self.stale = false;
+        self.written = 0;
         self.sending = None;
         self.in_flight.clear();
         self.in_flight_bytes = 0;
@@ -116,6 +119,7 @@ impl Window {
         }
         self.sent = self.sent.max(next_seq);
         if !self.numbered {
+            self.written = self.written.max(next_seq);
             return Acked::Below(next_seq);
         }
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
@@ -153,7 +157,7 @@ impl Window {
     fn restart(&mut self) -> Acked {
         let Some(spool) = &self.spool else { return Acked::Nothing };
         self.stalled = false;
-        self.sent = spool.first_seq;
+        self.sent = if self.numbered { spool.first_seq } else { spool.first_seq.max(self.written) };
         match self.resume.take() {
             Some(resume) => self.ack(&resume),
             None => Acked::Nothing,
