@@ -109,7 +109,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
 /// Writes a file anybody may read (a certificate): atomic, durable, 0644.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_public(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
     write_atomic(path, content, PUBLIC_MODE)
 }
@@ -117,7 +117,7 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<(), SecretFileError> 
 /// Writes a file with the given permission bits: atomic and durable.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), SecretFileError> {
     let dir = parent_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
