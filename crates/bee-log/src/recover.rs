@@ -204,7 +204,32 @@ impl Opening {
                 }
             }
         }
+        if active.as_ref().is_some_and(|active| active.offset <= SEGMENT_HEADER_BYTES) {
+            self.cut_hidden(salt, state)?;
+        }
         Ok((end, active))
+    }
+
+    /// The last segment is empty: its start alone hides what a failed group may have left behind the end of the one
+    /// before. Should the empty segment go in its turn, that must not come back.
+    fn cut_hidden(&self, salt: Salt, state: &mut State) -> Result<()> {
+        let Some(before) = state.segments.len().checked_sub(2) else { return Ok(()) };
+        let Some(segment) = state.segments.get_mut(before) else { return Ok(()) };
+        let path = self.dir.join(segment_name(segment.first_seq));
+        let file = self.fs.open(&path, false).map_err(|cause| Error::io("open", &path, cause))?;
+        let (seq, limit, end_seq) = (segment.first_seq, segment.bytes, Some(segment.end_seq));
+        let range = Range { offset: SEGMENT_HEADER_BYTES, seq, limit, end_seq };
+        let mut scanner = Scanner::new(Arc::clone(&file), path.clone(), salt, range);
+        index_all(&mut scanner, &mut Vec::new(), |_, _| {})?;
+        let bytes = scanner.position();
+        if bytes < segment.bytes {
+            file.set_len(bytes).map_err(|cause| Error::io("cut", &path, cause))?;
+            file.sync_all().map_err(|cause| Error::sync(&path, cause))?;
+            state.disk_bytes = state.disk_bytes.saturating_sub(segment.disk_bytes.saturating_sub(bytes));
+            segment.bytes = bytes;
+            segment.disk_bytes = bytes;
+        }
+        Ok(())
     }
 
     fn repair_header(&mut self, candidate: &Candidate, log_id: u64) -> Result<()> {

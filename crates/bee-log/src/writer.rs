@@ -107,7 +107,7 @@ impl Writer {
             return Ok(self.shared.next_seq());
         }
         let mut result = self.write_group();
-        if result.as_ref().is_err_and(Error::is_full) && self.reclaim()? {
+        if result.as_ref().is_err_and(Error::is_full) && self.reclaim().unwrap_or(false) {
             result = self.write_group();
         }
         let counters = &self.shared.counters;
