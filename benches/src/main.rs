@@ -1,0 +1,2 @@
+//! Measures HoneyBee; see docs/benchmarks.md.
+fn main() {}
