@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapDeserializer;
+use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -265,8 +265,8 @@ impl<'de, M: Payload<'de>> Visitor<'de> for PayloadSeed<'_, M> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Found<M>, E> {
-        let no_fields = MapDeserializer::<'_, std::iter::Empty<(&str, &str)>, E>::new(std::iter::empty());
-        Ok(M::read(name, no_fields)?.map_or_else(|| Found::Unknown(cut(name)), Found::Known))
+        Ok(M::read(name, UnitDeserializer::<E>::new())?
+            .map_or_else(|| Found::Unknown(cut(name)), Found::Known))
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Found<M>, A::Error> {

@@ -227,8 +227,10 @@ fn split_fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
 
 /// Seconds east of UTC.
 fn parse_offset(text: &[u8]) -> Option<i64> {
+    // Elasticpot writes "+00:00Z".
+    let text = text.strip_suffix(b"Z").or_else(|| text.strip_suffix(b"z")).unwrap_or(text);
     let (sign, hours, minutes) = match *text {
-        [] | [b'Z' | b'z'] => return Some(0),
+        [] => return Some(0),
         [sign, h0, h1, b':', m0, m1] | [sign, h0, h1, m0, m1] => {
             (sign, number(&[h0, h1])?, number(&[m0, m1])?)
         }
@@ -293,6 +295,7 @@ mod tests {
             "2024-01-15T10:30:00.000Z",
             "2024-01-15T10:30:00.000000999Z",
             "2024-01-15T12:30:00+02:00",
+            "2024-01-15T10:30:00.000000+00:00Z",
             "2024-01-15T05:00:00-0530",
             "2024-01-15T12:30:00+02",
             "2024-01-15T10:30:00",
