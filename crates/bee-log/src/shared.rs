@@ -79,18 +79,17 @@ impl State {
     /// The place of `seq`, which is below the log's end.
     pub(crate) fn place(&self, seq: u64, next_seq: u64) -> Place {
         let after = self.segments.partition_point(|segment| segment.first_seq <= seq);
-        if let Some(segment) = after.checked_sub(1).and_then(|at| self.segments.get(at)) {
-            if segment.end_seq > seq {
-                let index = segment.index.as_deref().unwrap_or_default();
-                let entry = index.partition_point(|(at, _)| *at <= seq).checked_sub(1);
-                let from = entry.and_then(|at| index.get(at)).copied();
-                return Place::Segment {
-                    first_seq: segment.first_seq,
-                    end_seq: segment.end_seq,
-                    limit: segment.bytes,
-                    from: from.unwrap_or((segment.first_seq, SEGMENT_HEADER_BYTES)),
-                };
-            }
+        let holder = after.checked_sub(1).and_then(|at| self.segments.get(at));
+        if let Some(segment) = holder.filter(|segment| segment.end_seq > seq) {
+            let index = segment.index.as_deref().unwrap_or_default();
+            let entry = index.partition_point(|(at, _)| *at <= seq).checked_sub(1);
+            let from = entry.and_then(|at| index.get(at)).copied();
+            return Place::Segment {
+                first_seq: segment.first_seq,
+                end_seq: segment.end_seq,
+                limit: segment.bytes,
+                from: from.unwrap_or((segment.first_seq, SEGMENT_HEADER_BYTES)),
+            };
         }
         Place::Hole {
             to: self.segments.get(after).map_or(next_seq, |segment| segment.first_seq.min(next_seq)),

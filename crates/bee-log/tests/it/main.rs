@@ -1,4 +1,10 @@
 //! Tests of the log through its public API, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that panics has failed"
+)]
 
 mod behaviour;
 mod damage;
