@@ -1,0 +1,470 @@
+//! What a client may do once it speaks SSH: try logins, open channels, run shells, commands, transfers and tunnels.
+//!
+//! russh calls in here for each message. Nothing is ever connected: tunnels are accepted, recorded and answered from here.
+//! Everything a client can make grow is bounded: channels, tunnels, variables, unread output, files in memory.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{HashAlg, PublicKey};
+use russh::server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session as Wire};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
+use serde_json::json;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Service;
+use super::sftp::Sftp;
+use crate::limits::{SSH_CHANNELS_MAX, SSH_ENV_MAX, SSH_TUNNELS_MAX, TUNNEL_DATA_MAX, UNREAD_OUTPUT_MAX};
+use crate::session::{Session, text};
+use crate::shell::{Login, Window};
+use crate::terminal::{Files, Open, Output, Terminal, now_ms};
+
+/// Keys recorded for one connection.
+const KEYS_MAX: u32 = 32;
+
+/// One connection's handler.
+pub(super) struct SshHandler {
+    session: Session,
+    service: Arc<Service>,
+    local: SocketAddr,
+    stop: CancellationToken,
+    logged_in: Arc<AtomicBool>,
+    /// Set as soon as russh runs the session; used to say goodbye.
+    control: Arc<OnceLock<Handle>>,
+    user: String,
+    failures: u32,
+    keys: u32,
+    tunnels: usize,
+    variables: usize,
+    files: Files,
+    channels: HashMap<ChannelId, Work>,
+    ptys: HashMap<ChannelId, (Window, String)>,
+    unread: HashMap<ChannelId, usize>,
+}
+
+/// What a channel is used for.
+enum Work {
+    /// Opened, nothing asked yet.
+    Idle,
+    /// A shell or one command.
+    Terminal(Box<Terminal>),
+    /// The SFTP subsystem.
+    Sftp(Box<Sftp>),
+    /// A tunnel to nowhere.
+    Tunnel(Tunnel),
+}
+
+struct Tunnel {
+    number: usize,
+    host: String,
+    port: u32,
+    recorded: usize,
+}
+
+impl SshHandler {
+    pub(super) fn new(session: Session, service: Arc<Service>, local: SocketAddr, stop: CancellationToken, logged_in: Arc<AtomicBool>) -> Self {
+        let files = service.machine.files();
+        Self {
+            session,
+            service,
+            local,
+            stop,
+            logged_in,
+            control: Arc::default(),
+            user: String::new(),
+            failures: 0,
+            keys: 0,
+            tunnels: 0,
+            variables: 0,
+            files,
+            channels: HashMap::new(),
+            ptys: HashMap::new(),
+            unread: HashMap::new(),
+        }
+    }
+
+    /// Where the caller puts russh's handle once there is one.
+    pub(super) fn control(&self) -> Arc<OnceLock<Handle>> {
+        Arc::clone(&self.control)
+    }
+
+    /// Counts a refused attempt; ends the connection, in OpenSSH's words, when it was the last one allowed.
+    async fn refuse(&mut self) -> Auth {
+        self.failures += 1;
+        if self.failures >= self.service.config.auth_attempts_max
+            && let Some(control) = self.control.get()
+        {
+            // The session may be gone already; then there is nobody to say goodbye to.
+            let _ = control.disconnect(Disconnect::ProtocolError, "Too many authentication failures".into(), String::new()).await;
+        }
+        Auth::reject()
+    }
+
+    fn login(&self) -> Login {
+        Login {
+            user: self.user.clone(),
+            client_ip: self.session.source().ip().to_canonical(),
+            client_port: self.session.source().port(),
+            server_ip: self.local.ip().to_canonical(),
+            server_port: self.local.port(),
+            at_ms: now_ms(),
+            ssh: true,
+        }
+    }
+
+    /// Starts a shell or command on a channel that has none yet.
+    async fn open(&mut self, id: ChannelId, command: Option<&[u8]>, wire: &mut Wire) -> Result<(), russh::Error> {
+        if !matches!(self.channels.get(&id), Some(Work::Idle)) {
+            return wire.channel_failure(id);
+        }
+        wire.channel_success(id)?;
+        let pty = self.ptys.get(&id).map(|(window, term)| (*window, term.as_str()));
+        let open = match (command, pty) {
+            (Some(command), pty) => Open::Exec(command, pty),
+            (None, Some((window, term))) => Open::Terminal(window, term),
+            (None, None) => Open::Piped,
+        };
+        let (terminal, output) = Terminal::open(self.session.clone(), &self.service.machine, &self.files, &self.login(), open);
+        self.channels.insert(id, Work::Terminal(Box::new(terminal)));
+        self.show(id, output, wire).await
+    }
+
+    /// Sends what a terminal said, after the time a real machine would have taken.
+    async fn show(&mut self, id: ChannelId, output: Output, wire: &mut Wire) -> Result<(), russh::Error> {
+        if output.delay_ms > 0 {
+            let _ = timeout(Duration::from_millis(output.delay_ms), self.stop.cancelled()).await;
+        }
+        if !output.stderr.is_empty() {
+            self.unread(id, output.stderr.len(), wire)?;
+            wire.extended_data(id, 1, output.stderr)?;
+        }
+        self.send(id, output.stdout, wire)?;
+        if let Some(code) = output.exit {
+            wire.exit_status_request(id, u32::try_from(code & 0xff).unwrap_or_default())?;
+            self.end(id, wire)?;
+        }
+        self.check_budget(wire)
+    }
+
+    fn send(&mut self, id: ChannelId, bytes: Vec<u8>, wire: &mut Wire) -> Result<(), russh::Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.unread(id, bytes.len(), wire)?;
+        wire.data(id, bytes)
+    }
+
+    /// Counts output that a client leaves unread, and ends its connection when that is too much.
+    fn unread(&mut self, id: ChannelId, bytes: usize, wire: &mut Wire) -> Result<(), russh::Error> {
+        let waiting = self.unread.entry(id).or_default();
+        *waiting = if wire.has_pending_data(id) { *waiting + bytes } else { bytes };
+        if *waiting > UNREAD_OUTPUT_MAX {
+            wire.disconnect(Disconnect::ByApplication, "", "")?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), russh::Error> {
+        self.forget(id);
+        wire.eof(id)?;
+        wire.close(id)
+    }
+
+    fn forget(&mut self, id: ChannelId) {
+        self.channels.remove(&id);
+        self.ptys.remove(&id);
+        self.unread.remove(&id);
+    }
+
+    fn check_budget(&mut self, wire: &mut Wire) -> Result<(), russh::Error> {
+        if self.files.within_budget() {
+            return Ok(());
+        }
+        wire.disconnect(Disconnect::ByApplication, "", "")
+    }
+
+    fn sftp(&mut self, id: ChannelId, bytes: &[u8], wire: &mut Wire) -> Result<(), russh::Error> {
+        let Some(Work::Sftp(sftp)) = self.channels.get_mut(&id) else { return Ok(()) };
+        let step = sftp.input(bytes);
+        for path in step.read {
+            self.session.event("session.file_read", json!({ "path": path, "tool": "sftp" }));
+        }
+        if step.closed_written {
+            self.files.report_written(&self.session);
+        }
+        self.send(id, step.reply, wire)?;
+        if step.broken {
+            self.end(id, wire)?;
+        }
+        self.check_budget(wire)
+    }
+
+    fn tunnel(&mut self, id: ChannelId, bytes: &[u8], wire: &mut Wire) -> Result<(), russh::Error> {
+        let Some(Work::Tunnel(tunnel)) = self.channels.get_mut(&id) else { return Ok(()) };
+        let shown = bytes.get(..TUNNEL_DATA_MAX.saturating_sub(tunnel.recorded)).unwrap_or(bytes);
+        if !shown.is_empty() {
+            tunnel.recorded += shown.len();
+            self.session.event("direct-tcpip.data", json!({
+                "dst_ip": tunnel.host, "dst_port": tunnel.port, "id": tunnel.number, "data": text(shown), "size": bytes.len(),
+            }));
+        }
+        // A far end that hangs up after the first request, as proxies and mail relays do with strangers.
+        let reply: &[u8] = if bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ") || bytes.starts_with(b"HEAD ") {
+            b"HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 146\r\nConnection: close\r\n\r\n<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+        } else if matches!(tunnel.port, 25 | 587) {
+            b"421 4.7.0 Try again later, closing connection.\r\n"
+        } else {
+            b""
+        };
+        self.send(id, reply.to_vec(), wire)?;
+        self.end(id, wire)
+    }
+
+    fn record_key(&mut self, user: &str, key: &PublicKey) {
+        self.keys += 1;
+        if self.keys > KEYS_MAX {
+            return;
+        }
+        let md5 = key.to_bytes().map(|blob| md5::compute(blob).0.map(|b| format!("{b:02x}")).join(":")).unwrap_or_default();
+        let members = json!({
+            "username": user,
+            "fingerprint": md5,
+            "fingerprint_sha256": key.fingerprint(HashAlg::Sha256).to_string(),
+            "key": key.to_openssh().unwrap_or_default(),
+            "type": key.algorithm().to_string(),
+            "bits": bits(key.key_data()),
+        });
+        self.session.event("client.fingerprint", members.clone());
+        self.session.event("login.failed", members);
+    }
+}
+
+impl Handler for SshHandler {
+    type Error = russh::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let admitted = self.service.gate.admit(self.session.source().ip(), user, password);
+        let event = if admitted { "login.success" } else { "login.failed" };
+        self.session.event(event, json!({ "username": user, "password": password }));
+        if admitted {
+            user.clone_into(&mut self.user);
+            self.logged_in.store(true, Ordering::Relaxed);
+            return Ok(Auth::Accept);
+        }
+        let _ = timeout(Duration::from_millis(self.service.config.auth_delay_ms), self.stop.cancelled()).await;
+        Ok(self.refuse().await)
+    }
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        self.record_key(user, offer.public_key);
+        Ok(self.refuse().await)
+    }
+
+    async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+        if self.channels.len() >= SSH_CHANNELS_MAX {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        self.channels.insert(channel.id(), Work::Idle);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        origin: &str,
+        origin_port: u32,
+        reply: ChannelOpenHandle,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
+        self.tunnels += 1;
+        if self.tunnels <= SSH_TUNNELS_MAX {
+            // As Cowrie: in tunnel events dst_ip and dst_port are the tunnel's target.
+            self.session.event("direct-tcpip.request", json!({ "dst_ip": host, "dst_port": port, "orig_ip": origin, "orig_port": origin_port }));
+        }
+        if self.tunnels > SSH_TUNNELS_MAX || self.channels.len() >= SSH_CHANNELS_MAX {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        let tunnel = Tunnel { number: self.tunnels - 1, host: host.to_owned(), port, recorded: 0 };
+        self.channels.insert(channel.id(), Work::Tunnel(tunnel));
+        reply.accept().await;
+        if matches!(port, 25 | 587)
+            && let Some(control) = self.control.get()
+        {
+            // Through the queue, because the channel exists for russh only after this call. Full or gone: no greeting.
+            let greeting: &'static [u8] = b"220 mx1.mail.local ESMTP Postfix\r\n";
+            let _ = timeout(Duration::from_millis(100), control.data(channel.id(), greeting)).await;
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(&mut self, _channel: Channel<Msg>, path: &str, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+        self.tunnels += 1;
+        if self.tunnels <= SSH_TUNNELS_MAX {
+            self.session.event("direct-streamlocal.request", json!({ "path": path }));
+        }
+        reply.reject(ChannelOpenFailure::ConnectFailed).await;
+        Ok(())
+    }
+
+    async fn channel_open_x11(&mut self, _c: Channel<Msg>, _origin: &str, _port: u32, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _origin: &str,
+        _origin_port: u32,
+        reply: ChannelOpenHandle,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
+        // Only servers open these; a client that does is testing.
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _wire: &mut Wire) -> Result<bool, Self::Error> {
+        self.tunnels += 1;
+        if self.tunnels > SSH_TUNNELS_MAX {
+            return Ok(false);
+        }
+        self.session.event("tcpip-forward.request", json!({ "bind_ip": address, "bind_port": *port }));
+        if *port == 0 {
+            // The port that a kernel would have picked; nothing listens on it.
+            *port = 32_768 + u32::from(rand::random::<u16>()) % 28_000;
+        }
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(&mut self, _address: &str, _port: u32, _wire: &mut Wire) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        term: &str,
+        columns: u32,
+        rows: u32,
+        _pixels_wide: u32,
+        _pixels_high: u32,
+        _modes: &[(Pty, u32)],
+        wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
+        if !matches!(self.channels.get(&id), Some(Work::Idle)) {
+            return wire.channel_failure(id);
+        }
+        self.session.event("client.size", json!({ "width": columns, "height": rows }));
+        let window = Window { columns: if columns == 0 { 80 } else { columns.min(1000) }, rows: if rows == 0 { 24 } else { rows.min(1000) } };
+        self.ptys.insert(id, (window, term.chars().take(64).collect()));
+        wire.channel_success(id)
+    }
+
+    async fn env_request(&mut self, id: ChannelId, name: &str, value: &str, wire: &mut Wire) -> Result<(), Self::Error> {
+        self.variables += 1;
+        if self.variables <= SSH_ENV_MAX {
+            self.session.event("client.var", json!({ "name": name, "value": value }));
+        }
+        // AcceptEnv LANG LC_*, as Debian's sshd_config has it.
+        if name == "LANG" || name.starts_with("LC_") { wire.channel_success(id) } else { wire.channel_failure(id) }
+    }
+
+    async fn shell_request(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), Self::Error> {
+        self.open(id, None, wire).await
+    }
+
+    async fn exec_request(&mut self, id: ChannelId, command: &[u8], wire: &mut Wire) -> Result<(), Self::Error> {
+        self.open(id, Some(command), wire).await
+    }
+
+    async fn subsystem_request(&mut self, id: ChannelId, name: &str, wire: &mut Wire) -> Result<(), Self::Error> {
+        self.session.event("client.subsystem", json!({ "name": name }));
+        if name != "sftp" || !matches!(self.channels.get(&id), Some(Work::Idle)) {
+            return wire.channel_failure(id);
+        }
+        wire.channel_success(id)?;
+        let machine = &self.service.machine;
+        let sftp = Sftp::new(self.files.vfs().clone(), machine.cred(&self.user), machine.home(&self.user));
+        self.channels.insert(id, Work::Sftp(Box::new(sftp)));
+        Ok(())
+    }
+
+    async fn x11_request(&mut self, id: ChannelId, _single: bool, _protocol: &str, _cookie: &str, _screen: u32, wire: &mut Wire) -> Result<(), Self::Error> {
+        wire.channel_failure(id)
+    }
+
+    async fn window_change_request(&mut self, id: ChannelId, columns: u32, rows: u32, _wide: u32, _high: u32, _wire: &mut Wire) -> Result<(), Self::Error> {
+        if let Some(Work::Terminal(terminal)) = self.channels.get_mut(&id) {
+            terminal.resize(Window { columns: columns.clamp(1, 1000), rows: rows.clamp(1, 1000) });
+        }
+        Ok(())
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], wire: &mut Wire) -> Result<(), Self::Error> {
+        match self.channels.get_mut(&id) {
+            Some(Work::Terminal(terminal)) => {
+                let output = terminal.input(data);
+                self.show(id, output, wire).await
+            }
+            Some(Work::Sftp(_)) => self.sftp(id, data, wire),
+            Some(Work::Tunnel(_)) => self.tunnel(id, data, wire),
+            Some(Work::Idle) | None => Ok(()),
+        }
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), Self::Error> {
+        match self.channels.get_mut(&id) {
+            Some(Work::Terminal(terminal)) => {
+                let output = terminal.eof();
+                self.show(id, output, wire).await
+            }
+            Some(Work::Sftp(_)) => {
+                wire.exit_status_request(id, 0)?;
+                self.end(id, wire)
+            }
+            Some(Work::Tunnel(_)) => self.end(id, wire),
+            Some(Work::Idle) | None => Ok(()),
+        }
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _wire: &mut Wire) -> Result<(), Self::Error> {
+        self.forget(id);
+        self.files.report_written(&self.session);
+        Ok(())
+    }
+}
+
+impl Drop for SshHandler {
+    fn drop(&mut self) {
+        // Consoles first: they report what they wrote; then what SFTP left open.
+        self.channels.clear();
+        self.files.report_written(&self.session);
+    }
+}
+
+/// Size of a key in bits, 0 when it is of another kind.
+fn bits(key: &KeyData) -> usize {
+    match key {
+        KeyData::Ed25519(_) => 256,
+        KeyData::Ecdsa(key) => match key.curve() {
+            russh::keys::EcdsaCurve::NistP256 => 256,
+            russh::keys::EcdsaCurve::NistP384 => 384,
+            russh::keys::EcdsaCurve::NistP521 => 521,
+        },
+        KeyData::Rsa(key) => key.key_size() as usize,
+        _ => 0,
+    }
+}
