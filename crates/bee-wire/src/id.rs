@@ -1,6 +1,5 @@
 //! Identifiers: nodes, commands, streams, artifacts, requests.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -52,7 +51,7 @@ impl<'de> Deserialize<'de> for NodeId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String, format = Uuid))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
 pub struct CommandId(pub Uuid);
 
 impl fmt::Display for CommandId {
@@ -222,7 +221,7 @@ fn is_plain(text: &str, bytes_max: usize) -> bool {
 }
 
 /// The stream id of a borrowed batch, checked like [`StreamId`].
-pub(crate) fn check_stream(text: &Cow<'_, str>) -> Result<(), IdError> {
+pub(crate) fn check_stream(text: &str) -> Result<(), IdError> {
     if is_plain(text, limits::STREAM_ID_BYTES_MAX) { Ok(()) } else { Err(IdError::Stream) }
 }
 

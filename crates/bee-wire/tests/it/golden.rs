@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use bee_wire::event::PotEvent;
 use bee_wire::pot_line::{IntakeHello, IntakeReceipt, PotLine};
@@ -31,12 +32,8 @@ struct Golden {
 
 #[test]
 fn every_golden_file_is_read_and_written_as_recorded() {
-    let write = std::env::var("BEE_WIRE_GOLDEN").is_ok_and(|value| value == "write");
     let mut failed = Vec::new();
-    for path in files() {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let mut golden: Golden =
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    for (path, golden) in files() {
         let outcome = outcome(&golden);
         if let Ok(canonical) = &outcome {
             let again = read(&golden.kind, canonical.as_bytes());
@@ -46,13 +43,6 @@ fn every_golden_file_is_read_and_written_as_recorded() {
                 "{}: the canonical form changes when read",
                 path.display()
             );
-        }
-        if write {
-            let raw = |text: &String| RawValue::from_string(text.clone()).unwrap();
-            golden.canonical = outcome.as_ref().ok().map(raw);
-            golden.error = outcome.err();
-            std::fs::write(&path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();
-            continue;
         }
         let expect = match (&golden.canonical, &golden.error) {
             (Some(canonical), None) => Ok(canonical.get().to_owned()),
@@ -69,8 +59,7 @@ fn every_golden_file_is_read_and_written_as_recorded() {
 #[test]
 fn every_message_has_a_golden_file() {
     let mut seen = BTreeSet::new();
-    for path in files() {
-        let golden: Golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for (_, golden) in files() {
         let Some(canonical) = &golden.canonical else { continue };
         let bytes = canonical.get().as_bytes();
         let name = match golden.kind.as_str() {
@@ -127,33 +116,54 @@ fn every_message_has_a_golden_file() {
 /// What the fuzz targets start from is what the golden files show.
 #[test]
 fn the_fuzz_corpus_holds_the_golden_inputs() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    let write = std::env::var("BEE_WIRE_GOLDEN").is_ok_and(|value| value == "write");
-    for path in files() {
-        let golden: Golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        let name = path.file_stem().unwrap();
-        let target = match golden.kind.as_str() {
-            "node" => "decode_node",
-            "core" => "decode_core",
-            "module" | "backend" => "decode_module",
-            _ => "pot_line",
-        };
-        let seed = corpus.join(target).join(name);
-        if write {
-            std::fs::create_dir_all(seed.parent().unwrap()).unwrap();
-            std::fs::write(&seed, input(&golden)).unwrap();
-        }
+    for (path, golden) in files() {
+        let seed = seed_of(&path, &golden);
         let found = std::fs::read(&seed).unwrap_or_else(|e| panic!("{}: {e}", seed.display()));
         assert_eq!(found, input(&golden), "{}: run with BEE_WIRE_GOLDEN=write", seed.display());
     }
 }
 
-fn files() -> Vec<PathBuf> {
+/// Every golden file, brought up to date first if that was asked for.
+fn files() -> Vec<(PathBuf, Golden)> {
+    static WRITTEN: Once = Once::new();
+    if std::env::var("BEE_WIRE_GOLDEN").is_ok_and(|value| value == "write") {
+        WRITTEN.call_once(|| load().into_iter().for_each(|(path, golden)| write(&path, golden)));
+    }
+    load()
+}
+
+fn load() -> Vec<(PathBuf, Golden)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() > 100, "the golden files are gone");
-    files
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 200, "golden files are gone");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let golden = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        (path, golden)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn write(path: &Path, mut golden: Golden) {
+    let outcome = outcome(&golden);
+    golden.canonical = outcome.as_ref().ok().map(|text| RawValue::from_string(text.clone()).unwrap());
+    golden.error = outcome.err();
+    std::fs::write(path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();
+    let seed = seed_of(path, &golden);
+    std::fs::create_dir_all(seed.parent().unwrap()).unwrap();
+    std::fs::write(seed, input(&golden)).unwrap();
+}
+
+fn seed_of(path: &Path, golden: &Golden) -> PathBuf {
+    let target = match golden.kind.as_str() {
+        "node" => "decode_node",
+        "core" => "decode_core",
+        "module" | "backend" => "decode_module",
+        _ => "pot_line",
+    };
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    corpus.join(target).join(path.file_stem().unwrap())
 }
 
 fn input(golden: &Golden) -> Vec<u8> {
