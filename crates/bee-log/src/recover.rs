@@ -14,7 +14,7 @@ use crate::format::{
 use crate::fs::{File, Fs, LockGuard, StdFs, read_full_at, write_all_at};
 use crate::meta;
 use crate::scan::{Range, Scanner};
-use crate::shared::{Parts, Segment, Shared, State, index_all, remove};
+use crate::shared::{Parts, Segment, Shared, State, index_all, new_index, remove};
 use crate::writer::Active;
 use crate::{Error, Handle, Options, Recovery, Result, SEGMENT_BYTES_LIMIT, Scan, Writer};
 
@@ -254,9 +254,13 @@ impl Opening {
             let range =
                 Range { offset: SEGMENT_HEADER_BYTES, seq: first_seq, limit: len, end_seq: Some(end_seq) };
             let recovery = &mut self.recovery;
-            index_all(&mut Scanner::new(file, path, salt, range), index.insert(Vec::new()), |from, to| {
-                recovery.note_damage(from.max(mark.first_seq), to);
-            })?;
+            index_all(
+                &mut Scanner::new(file, path, salt, range),
+                index.insert(new_index(first_seq)),
+                |from, to| {
+                    recovery.note_damage(from.max(mark.first_seq), to);
+                },
+            )?;
         }
         Ok(Segment { first_seq, end_seq, bytes: len, disk_bytes: len, index })
     }
@@ -266,7 +270,7 @@ impl Opening {
         let Candidate { first_seq, file, path, len, .. } = candidate;
         let range = Range { offset: SEGMENT_HEADER_BYTES, seq: first_seq, limit: len, end_seq: None };
         let mut scanner = Scanner::new(Arc::clone(&file), path.clone(), salt, range);
-        let mut index = Vec::new();
+        let mut index = new_index(first_seq);
         let recovery = &mut self.recovery;
         index_all(&mut scanner, &mut index, |from, to| recovery.note_damage(from.max(mark.first_seq), to))?;
         let (bytes, end_seq) = (scanner.position(), scanner.expect());
@@ -277,7 +281,7 @@ impl Opening {
             rewrite(&*file, start, bytes).map_err(|cause| Error::io("rewrite the end of", &path, cause))?;
         }
         file.sync_all().map_err(|cause| Error::sync(&path, cause))?;
-        let indexed = index.last().map(|(_, offset)| *offset);
+        let indexed = index.last().map_or(SEGMENT_HEADER_BYTES, |(_, offset)| *offset);
         let active = Active { file, first_seq, offset: bytes, indexed };
         Ok((Segment { first_seq, end_seq, bytes, disk_bytes: bytes, index: Some(index) }, active))
     }

@@ -226,16 +226,21 @@ impl Scanner {
     fn skip_damage(&mut self) -> Result<Step> {
         let bad = self.pos;
         let mut offset = bad;
+        let mut first: Option<Found> = None;
         while offset.saturating_add(RECORD_HEADER_BYTES as u64) <= self.limit {
-            let found = self.good_at(offset)?;
-            // A group is only written after the one before it was synced. So a good record of a group that begins
-            // behind the bad bytes proves that they were once durable: damage. Without one they are a torn end.
-            let proof = |found: &Found| self.end_seq.is_some() || u64::from(found.header.group_start) > bad;
-            if let Some(found) = found.filter(proof) {
-                let from = self.expect;
-                self.expect = found.header.seq;
-                self.ahead = Some(found);
-                return Ok(Step::Hole { from, to: found.header.seq });
+            if let Some(found) = self.good_at(offset)? {
+                // A group is only written after the one before it was synced. So a good record of a group that begins
+                // behind the bad bytes proves that they, and all up to that group, were once durable: damage. Without
+                // one they are a torn end.
+                if self.end_seq.is_some() || u64::from(found.header.group_start) > bad {
+                    let found =
+                        first.filter(|first| first.header.end_seq() <= found.header.seq).unwrap_or(found);
+                    let from = self.expect;
+                    self.expect = found.header.seq;
+                    self.ahead = Some(found);
+                    return Ok(Step::Hole { from, to: found.header.seq });
+                }
+                first = first.or(Some(found));
             }
             offset = offset.saturating_add(1);
         }

@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     pub(crate) bytes: u64,
     /// Bytes that it takes on disk; more than `bytes` after a failed sync.
     pub(crate) disk_bytes: u64,
-    /// Every [`INDEX_STRIDE`] bytes one entry; `None` until someone scans an old segment.
+    /// The start, and every [`INDEX_STRIDE`] bytes a good record; `None` until someone scans an old segment.
     pub(crate) index: Option<Vec<IndexEntry>>,
 }
 
@@ -286,7 +286,7 @@ impl Shared {
             return Ok(());
         };
         let range = Range { offset: SEGMENT_HEADER_BYTES, seq: first_seq, limit, end_seq: Some(end_seq) };
-        let mut index = Vec::new();
+        let mut index = new_index(first_seq);
         if let Some(mut scanner) = self.scanner(first_seq, range)? {
             index_all(&mut scanner, &mut index, |_, _| {})?;
         }
@@ -315,6 +315,11 @@ impl Shared {
     }
 }
 
+/// The index of a segment of which nothing is known yet. It always has the start, so that all walks begin alike.
+pub(crate) fn new_index(first_seq: u64) -> Vec<IndexEntry> {
+    vec![(first_seq, SEGMENT_HEADER_BYTES)]
+}
+
 /// Walks to the end and notes an index entry each [`INDEX_STRIDE`] bytes; `hole` is told about damage.
 pub(crate) fn index_all(
     scanner: &mut Scanner,
@@ -323,17 +328,17 @@ pub(crate) fn index_all(
 ) -> Result<()> {
     loop {
         match scanner.step()? {
-            Step::Record(found) => note_index(index, None, found.header.seq, found.offset),
+            Step::Record(found) => note_index(index, SEGMENT_HEADER_BYTES, found.header.seq, found.offset),
             Step::Hole { from, to } => hole(from, to),
             Step::End => return Ok(()),
         }
     }
 }
 
-/// Adds an entry if the last one (`last`, when it is kept elsewhere) is far enough away.
-pub(crate) fn note_index(index: &mut Vec<IndexEntry>, last: Option<u64>, seq: u64, offset: u64) {
-    let last = index.last().map(|(_, offset)| *offset).or(last);
-    if last.is_none_or(|last| offset.saturating_sub(last) >= INDEX_STRIDE) {
+/// Adds an entry if the last one, at `last` when `index` is empty, is far enough away.
+pub(crate) fn note_index(index: &mut Vec<IndexEntry>, last: u64, seq: u64, offset: u64) {
+    let last = index.last().map_or(last, |(_, offset)| *offset);
+    if offset.saturating_sub(last) >= INDEX_STRIDE {
         index.push((seq, offset));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, encode_segment_header};
 use crate::fs::{File, write_all_at};
-use crate::shared::{IndexEntry, Segment, Shared, add, note_index, remove};
+use crate::shared::{IndexEntry, Segment, Shared, add, new_index, note_index, remove};
 use crate::{Error, Handle, Options, Result, WEIGHT_MAX};
 
 /// A group's memory is kept for the next one up to this size.
@@ -34,7 +34,7 @@ pub(crate) struct Active {
     /// End of the committed bytes; nothing behind it counts.
     pub(crate) offset: u64,
     /// Offset of the last index entry.
-    pub(crate) indexed: Option<u64>,
+    pub(crate) indexed: u64,
 }
 
 impl std::fmt::Debug for Writer {
@@ -213,7 +213,7 @@ impl Writer {
             return Err(Error::sync(&path, cause));
         }
         active.offset = active.offset.saturating_add(bytes);
-        active.indexed = index.last().map(|(_, offset)| *offset).or(active.indexed);
+        active.indexed = index.last().map_or(active.indexed, |(_, offset)| *offset);
         self.shared.publish(active.first_seq, active.offset, self.group_end, &index);
         self.active = Some(active);
         Ok(self.group_end)
@@ -284,9 +284,10 @@ impl Writer {
             end_seq: first_seq,
             bytes: SEGMENT_HEADER_BYTES,
             disk_bytes: SEGMENT_HEADER_BYTES,
-            index: Some(Vec::new()),
+            index: Some(new_index(first_seq)),
         });
-        self.active = Some(Active { file, first_seq, offset: SEGMENT_HEADER_BYTES, indexed: None });
+        self.active =
+            Some(Active { file, first_seq, offset: SEGMENT_HEADER_BYTES, indexed: SEGMENT_HEADER_BYTES });
         Ok(())
     }
 

@@ -78,6 +78,27 @@ fn damage_before_a_later_group_of_the_last_segment_is_a_gap_and_no_torn_end() {
 }
 
 #[test]
+fn damage_in_a_group_of_the_last_segment_spares_the_rest_of_the_group() {
+    let fs = ModelFs::new(1);
+    let mut texts = Vec::new();
+    let (mut writer, _, _) = open(&fs, Scan::Full);
+    for group in 0..2 {
+        for n in 0..3 {
+            texts.push(format!("{:0>100}", group * 3 + n));
+            writer.append(1, texts.last().unwrap().as_bytes()).unwrap();
+        }
+        writer.commit().unwrap();
+    }
+    drop(writer);
+    edit(&fs, &segment(0), |bytes| bytes[64 + 5] ^= 1);
+    let (_writer, handle, recovery) = open(&fs, Scan::Full);
+    assert_eq!((recovery.damaged, recovery.next_seq), (vec![damaged(0, 1)], 6));
+    texts[0] = "gap 0..1".into();
+    assert_eq!(payloads(&read_forward(&handle, 0)), texts);
+    assert_eq!(payloads(&read_backward(&handle, u64::MAX)), texts);
+}
+
+#[test]
 fn a_record_cut_at_any_byte_is_a_torn_end() {
     for cut in 0..232 {
         let fs = ModelFs::new(1);
