@@ -200,7 +200,7 @@ impl Opening {
                     let (segment, last) = self.read_last(candidate, salt, mark)?;
                     end = Some(segment.end_seq);
                     state.push(segment);
-                    active = Some(last);
+                    active = last;
                 }
             }
         }
@@ -266,13 +266,22 @@ impl Opening {
     }
 
     /// Finds the end of the last segment, and makes it clean and durable.
-    fn read_last(&mut self, candidate: Candidate, salt: Salt, mark: &Mark) -> Result<(Segment, Active)> {
+    fn read_last(
+        &mut self,
+        candidate: Candidate,
+        salt: Salt,
+        mark: &Mark,
+    ) -> Result<(Segment, Option<Active>)> {
         let Candidate { first_seq, file, path, len, .. } = candidate;
         let range = Range { offset: SEGMENT_HEADER_BYTES, seq: first_seq, limit: len, end_seq: None };
         let mut scanner = Scanner::new(Arc::clone(&file), path.clone(), salt, range);
         let mut index = new_index(first_seq);
         let recovery = &mut self.recovery;
-        index_all(&mut scanner, &mut index, |from, to| recovery.note_damage(from.max(mark.first_seq), to))?;
+        let mut whole = true;
+        index_all(&mut scanner, &mut index, |from, to| {
+            whole = false;
+            recovery.note_damage(from.max(mark.first_seq), to);
+        })?;
         let (bytes, end_seq) = (scanner.position(), scanner.expect());
         self.recovery.torn_bytes = len.saturating_sub(bytes);
         // The torn end goes for good before anything is written there: no piece of it may follow a new record.
@@ -283,6 +292,8 @@ impl Opening {
         file.sync_all().map_err(|cause| Error::sync(&path, cause))?;
         let indexed = index.last().map_or(SEGMENT_HEADER_BYTES, |(_, offset)| *offset);
         let active = Active { file, first_seq, offset: bytes, indexed };
+        // Nothing is added to a damaged segment: where it ends, and so what is read behind the damage, stays the same.
+        let active = whole.then_some(active);
         Ok((Segment { first_seq, end_seq, bytes, disk_bytes: bytes, index: Some(index) }, active))
     }
 }
