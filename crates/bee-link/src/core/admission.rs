@@ -395,7 +395,8 @@ impl<'a> Admission<'a> {
 
     /// The token of the registration, if it has one: a usable token, or why it is not.
     fn token(&self) -> Option<Result<JoinToken, TokenRefusal>> {
-        let secret = self.registration().enrollment_token.as_ref().filter(|s| !s.expose().trim().is_empty())?;
+        let secret =
+            self.registration().enrollment_token.as_ref().filter(|s| !s.expose().trim().is_empty())?;
         let known = token::lookup_key(secret.expose()).and_then(|sha256| self.registry.tokens.get(&sha256));
         Some(match known {
             Some(token) => token.usable(self.now.unix_ms).map(|()| token.clone()),

@@ -290,3 +290,7 @@ impl Commands {
         changes
     }
 }
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -10,9 +10,10 @@
 //! Numbers below a mark are repeats and are skipped. A jump forward is accepted and reported as a
 //! gap: events the node had to drop. A node whose disk was put back to an older state numbers new
 //! events with old numbers; below the mark they look like repeats. The node finds out before it
-//! sends, because `resume.next_seq` is then above its own next number, and starts a new stream; only
-//! when it had captured so much before connecting that its numbers passed the mark again are the
-//! events in between lost without a trace. Restoring a node means giving its spool a new stream.
+//! sends, because `resume.next_seq` is then above its own next number, and starts a new stream; two
+//! cases stay hidden, and their events are skipped as repeats: it had captured so much before it
+//! connected that its numbers passed the mark again, or it went back to a stream before the last one
+//! Core knows (`resume` names only the last). So whoever restores a node gives its spool a new stream.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -205,5 +206,94 @@ impl Marks {
         let position = &mut positions[index];
         position.used = uses;
         position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(7);
+
+    fn stream(name: &str) -> StreamId {
+        StreamId::new(name).unwrap()
+    }
+
+    fn admit(marks: &mut Marks, first_seq: u64, count: u64) -> (u64, u64, Option<Range<u64>>) {
+        let admit = marks.admit(NODE, &stream("s"), first_seq, count).unwrap();
+        (admit.skip, admit.take, admit.gap)
+    }
+
+    #[test]
+    fn repeats_are_skipped_whole_and_in_part() {
+        let mut marks = Marks::new();
+        assert_eq!(admit(&mut marks, 0, 10), (0, 10, None));
+        assert_eq!(admit(&mut marks, 0, 10), (10, 0, None));
+        assert_eq!(admit(&mut marks, 5, 10), (5, 5, None));
+        assert_eq!(admit(&mut marks, 2, 3), (3, 0, None));
+        assert_eq!(marks.commit(), [Mark { node_id: NODE, stream: stream("s"), next_seq: 15 }]);
+    }
+
+    #[test]
+    fn a_jump_forward_is_a_gap_and_an_empty_batch_can_state_one() {
+        let mut marks = Marks::new();
+        assert_eq!(admit(&mut marks, 4, 2), (0, 2, Some(0..4)));
+        assert_eq!(admit(&mut marks, 9, 0), (0, 0, Some(6..9)));
+        assert_eq!(admit(&mut marks, 9, 1), (0, 1, None));
+        assert_eq!(admit(&mut marks, 3, 0), (0, 0, None));
+    }
+
+    #[test]
+    fn nothing_is_durable_before_the_commit_and_a_failed_one_makes_it_new_again() {
+        let mut marks = Marks::new();
+        admit(&mut marks, 0, 10);
+        assert_eq!(marks.next_seq(NODE, &stream("s")), 0);
+        assert_eq!(marks.resume(NODE).unwrap().next_seq, 0);
+        marks.rollback();
+        assert_eq!(marks.commit(), [], "a rolled back group acknowledges nothing");
+        assert_eq!(admit(&mut marks, 0, 10), (0, 10, None));
+        marks.commit();
+        assert_eq!(marks.next_seq(NODE, &stream("s")), 10);
+        marks.rollback();
+        assert_eq!(marks.next_seq(NODE, &stream("s")), 10, "what was committed stays");
+    }
+
+    #[test]
+    fn a_repeat_alone_is_acknowledged_too() {
+        let mut marks = Marks::new();
+        marks.restore(&Mark { node_id: NODE, stream: stream("s"), next_seq: 10 });
+        admit(&mut marks, 0, 10);
+        assert_eq!(marks.commit().len(), 1);
+    }
+
+    #[test]
+    fn resume_names_the_stream_used_last_also_after_a_restart() {
+        let mut marks = Marks::new();
+        for (name, count) in [("old", 5), ("new", 3)] {
+            marks.admit(NODE, &stream(name), 0, count).unwrap();
+            marks.commit();
+        }
+        let mut again = Marks::new();
+        marks.iter().for_each(|mark| again.restore(&mark));
+        assert_eq!(again.resume(NODE), Some(Mark { node_id: NODE, stream: stream("new"), next_seq: 3 }));
+        assert_eq!(again.next_seq(NODE, &stream("old")), 5);
+    }
+
+    #[test]
+    fn numbers_past_2_to_53_are_refused_and_streams_are_bounded() {
+        let mut marks = Marks::new();
+        for (first_seq, count) in [(u64::MAX, 1), (SEQ_MAX - 1, 1), (0, u64::MAX)] {
+            let refused = marks.admit(NODE, &stream("s"), first_seq, count);
+            assert_eq!(refused, Err(AdmitError::SequenceTooLarge { first_seq, count }));
+        }
+        for n in 0..1_000 {
+            marks.admit(NODE, &stream(&format!("s{n}")), 0, 1).unwrap();
+        }
+        assert_eq!(marks.commit().len(), 1_000, "streams of one group all count");
+        marks.admit(NODE, &stream("last"), 0, 1).unwrap();
+        assert!(marks.nodes[&NODE].len() <= STREAMS_PER_NODE_MAX);
+        marks.forget(NODE);
+        assert_eq!(marks.commit(), []);
+        assert_eq!(marks.resume(NODE), None);
     }
 }

@@ -512,3 +512,7 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

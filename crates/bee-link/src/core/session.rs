@@ -621,3 +621,7 @@ fn claimed_id(message: &NodeMessage) -> Option<NodeId> {
         NodeMessage::NodeEvent(_) | NodeMessage::NodeDrop => None,
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

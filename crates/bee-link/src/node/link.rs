@@ -493,3 +493,7 @@ impl NodeLink {
         if let State::Live(live) = &self.state { Some(live) } else { None }
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;
