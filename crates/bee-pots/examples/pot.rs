@@ -24,11 +24,18 @@ fn main() -> ExitCode {
 fn setup() -> Result<PotSetup, Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let usage = "usage: pot <ssh|telnet|http> <port> <directory> [config as JSON]";
-    let (Some(kind), Some(port), Some(dir)) = (args.next(), args.next(), args.next()) else { return Err(usage.into()) };
+    let (Some(kind), Some(port), Some(dir)) = (args.next(), args.next(), args.next()) else {
+        return Err(usage.into());
+    };
     let kind: bee_pots::Kind = kind.parse()?;
     let events = EventTarget::from_env().or_else(|_| {
         let address = "127.0.0.1:9100".parse()?;
-        Ok::<_, std::net::AddrParseError>(EventTarget { address, pot_id: "example".into(), pot_type: kind.name().into(), token: None })
+        Ok::<_, std::net::AddrParseError>(EventTarget {
+            address,
+            pot_id: "example".into(),
+            pot_type: kind.name().into(),
+            token: None,
+        })
     })?;
     let config = args.next().map_or(Ok(serde_json::Value::Null), |text| serde_json::from_str(&text))?;
     Ok(PotSetup { kind, listen: format!("127.0.0.1:{port}").parse()?, dir: dir.into(), config, events })

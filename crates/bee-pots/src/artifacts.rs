@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
@@ -63,7 +63,8 @@ impl Kept {
         }
         match &self.outfile {
             Some(path) => members.insert("outfile".to_owned(), path.clone().into()),
-            None => members.insert("not_kept".to_owned(), "the artifacts folder is full or cannot be written".into()),
+            None => members
+                .insert("not_kept".to_owned(), "the artifacts folder is full or cannot be written".into()),
         };
         members
     }
@@ -101,7 +102,13 @@ impl Artifacts {
                 used += entry.metadata()?.len();
             }
         }
-        Ok(Self(Arc::new(Inner { dir, file_bytes_max, total_bytes_max, used: used.into(), temporary: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Inner {
+            dir,
+            file_bytes_max,
+            total_bytes_max,
+            used: used.into(),
+            temporary: AtomicU64::new(0),
+        })))
     }
 
     /// Starts receiving a file of unknown length.
@@ -109,7 +116,16 @@ impl Artifacts {
     pub fn receive(&self, kind: &'static str) -> Receiving {
         let number = self.0.temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.0.dir.join(format!(".tmp-{}-{number}", std::process::id()));
-        Receiving { store: self.clone(), kind, file: None, path, hash: Sha256::new(), size: 0, size_seen: 0, refused: false }
+        Receiving {
+            store: self.clone(),
+            kind,
+            file: None,
+            path,
+            hash: Sha256::new(),
+            size: 0,
+            size_seen: 0,
+            refused: false,
+        }
     }
 
     /// Keeps a whole content.
@@ -128,17 +144,26 @@ impl Artifacts {
 
     fn reserve(&self, bytes: u64) -> bool {
         let limit = self.0.total_bytes_max;
-        self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|sum| *sum <= limit)).is_ok()
+        self.0
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= limit)
+            })
+            .is_ok()
     }
 
     fn release(&self, bytes: u64) {
-        let _ = self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(bytes)));
+        let _ = self
+            .0
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(bytes)));
     }
 
     /// The node removes what it has uploaded: when the folder seems full, look again.
     fn recount(&self) {
         if let Ok(entries) = fs::read_dir(&self.0.dir) {
-            let used = entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum();
+            let used =
+                entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum();
             self.0.used.store(used, Ordering::Relaxed);
         }
     }
@@ -148,7 +173,8 @@ impl Receiving {
     /// Takes the next bytes. Bytes past the cap are counted.
     pub fn write(&mut self, bytes: &[u8]) {
         self.size_seen = self.size_seen.saturating_add(bytes.len() as u64);
-        let room = usize::try_from(self.store.0.file_bytes_max.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        let room =
+            usize::try_from(self.store.0.file_bytes_max.saturating_sub(self.size)).unwrap_or(usize::MAX);
         let kept = bytes.get(..room).unwrap_or(bytes);
         if kept.is_empty() {
             return;
@@ -171,7 +197,14 @@ impl Receiving {
     #[must_use]
     pub fn finish(mut self) -> Kept {
         let shasum = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
-        let mut kept = Kept { shasum, size: self.size, size_seen: self.size_seen, outfile: None, duplicate: false, kind: self.kind };
+        let mut kept = Kept {
+            shasum,
+            size: self.size,
+            size_seen: self.size_seen,
+            outfile: None,
+            duplicate: false,
+            kind: self.kind,
+        };
         if self.refused {
             return kept;
         }
@@ -236,7 +269,10 @@ mod tests {
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
-        fs::read_dir(dir.join("artifacts")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        fs::read_dir(dir.join("artifacts"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]

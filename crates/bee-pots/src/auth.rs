@@ -103,7 +103,12 @@ impl Gate {
     pub fn new(config: &AuthConfig) -> Result<Self, String> {
         config.check()?;
         let rules = config.users.iter().map(|line| Rule::parse(line)).collect::<Result<_, _>>()?;
-        Ok(Self { policy: config.policy, rules, after_attempts: config.after_attempts, sources: Mutex::default() })
+        Ok(Self {
+            policy: config.policy,
+            rules,
+            after_attempts: config.after_attempts,
+            sources: Mutex::default(),
+        })
     }
 
     /// Whether this pair gets in.
@@ -112,9 +117,11 @@ impl Gate {
         match self.policy {
             Policy::Any => true,
             Policy::None => false,
-            Policy::Userdb => {
-                self.rules.iter().find(|r| r.user.matches(user) && r.password.matches(password)).is_some_and(|r| r.admit)
-            }
+            Policy::Userdb => self
+                .rules
+                .iter()
+                .find(|r| r.user.matches(user) && r.password.matches(password))
+                .is_some_and(|r| r.admit),
             Policy::After => self.admit_after(source, user, password),
         }
     }
@@ -151,7 +158,11 @@ impl Rule {
             Some(rest) => (false, rest),
             None => (true, password),
         };
-        let pattern = |text| Pattern::parse(text).map_err(|e| format!("`auth.users` has the line {line:?}, whose expression does not parse: {e}"));
+        let pattern = |text| {
+            Pattern::parse(text).map_err(|e| {
+                format!("`auth.users` has the line {line:?}, whose expression does not parse: {e}")
+            })
+        };
         Ok(Self { user: pattern(user)?, password: pattern(password)?, admit })
     }
 }
@@ -165,7 +176,10 @@ impl Pattern {
         match body {
             Some(expression) => {
                 // A userdb line is the operator's, but a bound costs nothing.
-                let regex = RegexBuilder::new(expression).case_insensitive(ignore_case).size_limit(1 << 20).build()?;
+                let regex = RegexBuilder::new(expression)
+                    .case_insensitive(ignore_case)
+                    .size_limit(1 << 20)
+                    .build()?;
                 Ok(Self::Regex(Box::new(regex)))
             }
             None if text == "*" => Ok(Self::Anything),

@@ -25,7 +25,8 @@ impl Cast {
     #[must_use]
     pub fn new(columns: u16, rows: u16, unix_time: i64, term: &str, title: &str) -> Self {
         let header = json!({"version": 2, "width": columns, "height": rows, "timestamp": unix_time, "title": title, "env": {"TERM": term, "SHELL": "/bin/bash"}});
-        let mut cast = Self { lines: Vec::new(), output: Partial::default(), input: Partial::default(), full: false };
+        let mut cast =
+            Self { lines: Vec::new(), output: Partial::default(), input: Partial::default(), full: false };
         cast.push(&header.to_string());
         cast
     }
@@ -152,6 +153,11 @@ mod tests {
         }
         let bytes = cast.finish();
         assert!(bytes.len() < CAST_BYTES_MAX + 100);
-        assert!(String::from_utf8(bytes).unwrap().trim_end().ends_with("\"m\", \"recording ends here: size limit\"]"));
+        assert!(
+            String::from_utf8(bytes)
+                .unwrap()
+                .trim_end()
+                .ends_with("\"m\", \"recording ends here: size limit\"]")
+        );
     }
 }

@@ -114,8 +114,12 @@ impl SshConfig {
     #[must_use]
     pub fn help(key: &str) -> &'static str {
         match key {
-            "banner" => "identification line, such as SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3; empty: the persona's",
-            "algorithms" => "`cis` (as a hardened OpenSSH) or `wide` (also what old clients need; easier to recognise)",
+            "banner" => {
+                "identification line, such as SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3; empty: the persona's"
+            }
+            "algorithms" => {
+                "`cis` (as a hardened OpenSSH) or `wide` (also what old clients need; easier to recognise)"
+            }
             "auth_attempts_max" => "refused attempts before the connection is ended",
             _ => shared_help(key),
         }
@@ -131,7 +135,11 @@ impl Check for SshConfig {
         at_least("session_secs_max", self.session_secs_max, 1)?;
         at_least("idle_secs_max", self.idle_secs_max, 1)?;
         at_least("auth_attempts_max", u64::from(self.auth_attempts_max), 1)?;
-        if !self.banner.is_empty() && (!self.banner.starts_with("SSH-2.0-") || self.banner.len() > 253 || self.banner.contains(['\r', '\n', '\0'])) {
+        if !self.banner.is_empty()
+            && (!self.banner.starts_with("SSH-2.0-")
+                || self.banner.len() > 253
+                || self.banner.contains(['\r', '\n', '\0']))
+        {
             return Err("`banner` must start with SSH-2.0-, be one line and at most 253 bytes".into());
         }
         self.auth.check()
@@ -277,9 +285,18 @@ impl Check for HttpConfig {
         at_least("sessions_max", self.sessions_max as u64, 1)?;
         at_least("source_sessions_max", self.source_sessions_max as u64, 1)?;
         at_least("session_secs_max", self.session_secs_max, 1)?;
-        for (key, value) in [("server", &self.server), ("wordpress_version", &self.wordpress_version), ("site_title", &self.site_title)] {
-            if value.len() > 200 || value.chars().any(char::is_control) || value.contains(['<', '>', '&', '"']) {
-                return Err(format!("`{key}` must be at most 200 bytes of plain text without <, >, &, \" or control characters"));
+        for (key, value) in [
+            ("server", &self.server),
+            ("wordpress_version", &self.wordpress_version),
+            ("site_title", &self.site_title),
+        ] {
+            if value.len() > 200
+                || value.chars().any(char::is_control)
+                || value.contains(['<', '>', '&', '"'])
+            {
+                return Err(format!(
+                    "`{key}` must be at most 200 bytes of plain text without <, >, &, \" or control characters"
+                ));
             }
         }
         Ok(())
@@ -290,7 +307,9 @@ fn shared_help(key: &str) -> &'static str {
     match key {
         "hostname" => "host name shown in the prompt; empty: derived from the seed",
         "seed" => "decides names, hardware and dates of the persona; empty: derived from the pot's id",
-        "auth" => "who gets in: `policy` is `userdb`, `any`, `after` or `none`; `users` are Cowrie userdb lines (user:x:password)",
+        "auth" => {
+            "who gets in: `policy` is `userdb`, `any`, `after` or `none`; `users` are Cowrie userdb lines (user:x:password)"
+        }
         "auth_delay_ms" => "delay before a refused login is answered, in milliseconds",
         "sessions_max" => "sessions at once",
         "source_sessions_max" => "sessions at once from one source address",

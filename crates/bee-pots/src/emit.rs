@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::{
-    EVENT_LINE_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX, RECEIPT_DEADLINE, RECEIPT_LINE_MAX, RECONNECT_MAX, RECONNECT_MIN,
+    EVENT_LINE_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX, RECEIPT_DEADLINE, RECEIPT_LINE_MAX, RECONNECT_MAX,
+    RECONNECT_MIN,
 };
 use crate::run::PotError;
 
@@ -55,9 +56,15 @@ impl EventTarget {
     /// # Errors
     /// A variable that is missing or not usable; the text names it.
     pub fn from_env() -> Result<Self, PotError> {
-        let required = |name: &str| std::env::var(name).map_err(|_| PotError::Environment(format!("{name} is not set; the node sets it for its traps")));
+        let required = |name: &str| {
+            std::env::var(name).map_err(|_| {
+                PotError::Environment(format!("{name} is not set; the node sets it for its traps"))
+            })
+        };
         let port = required("HONEYBEE_EVENT_PORT")?;
-        let port = port.parse().map_err(|_| PotError::Environment(format!("HONEYBEE_EVENT_PORT is {port:?}; it must be a TCP port")))?;
+        let port = port.parse().map_err(|_| {
+            PotError::Environment(format!("HONEYBEE_EVENT_PORT is {port:?}; it must be a TCP port"))
+        })?;
         Ok(Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             pot_id: required("HONEYBEE_POT_ID")?,
@@ -130,7 +137,12 @@ impl Emitter {
     /// Starts the delivering task in the current runtime.
     #[must_use]
     pub fn start(target: EventTarget) -> (Self, Uplink) {
-        let shared = Arc::new(Shared { target, queue: Mutex::default(), added: Notify::new(), acknowledged: Notify::new() });
+        let shared = Arc::new(Shared {
+            target,
+            queue: Mutex::default(),
+            added: Notify::new(),
+            acknowledged: Notify::new(),
+        });
         let uplink = tokio::spawn(deliver(Arc::clone(&shared)));
         (Self(shared), Uplink(uplink))
     }
@@ -181,7 +193,13 @@ impl Shared {
 
     fn line(&self, event_type: &str, data: &Map<String, Value>) -> Bytes {
         let timestamp = OffsetDateTime::now_utc().format(TIMESTAMP).unwrap_or_default();
-        let line = Line { pot_id: &self.target.pot_id, pot_type: &self.target.pot_type, event_type, timestamp, data };
+        let line = Line {
+            pot_id: &self.target.pot_id,
+            pot_type: &self.target.pot_type,
+            event_type,
+            timestamp,
+            data,
+        };
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
         bytes.push(b'\n');
         bytes.into()
@@ -210,7 +228,11 @@ impl Shared {
     /// Drops the lines that the node has; `false` when its count does not fit ours.
     fn acknowledge(&self, next: u64) -> bool {
         let mut queue = self.lock();
-        let Some(covered) = next.checked_sub(queue.first).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= queue.lines.len()) else {
+        let Some(covered) = next
+            .checked_sub(queue.first)
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| *n <= queue.lines.len())
+        else {
             return false;
         };
         let freed: usize = queue.lines.drain(..covered).map(|line| line.len()).sum();
@@ -260,7 +282,10 @@ impl Queue {
 }
 
 fn dropped_report(count: u64) -> Map<String, Value> {
-    Map::from_iter([("count".to_owned(), count.into()), ("reason".to_owned(), "the node did not take events in time".into())])
+    Map::from_iter([
+        ("count".to_owned(), count.into()),
+        ("reason".to_owned(), "the node did not take events in time".into()),
+    ])
 }
 
 async fn deliver(shared: Arc<Shared>) {
@@ -281,7 +306,9 @@ async fn deliver(shared: Arc<Shared>) {
 }
 
 async fn deliver_once(shared: &Shared, producer: &str) -> Ended {
-    let Ok(Ok(stream)) = timeout(RECEIPT_DEADLINE, TcpStream::connect(shared.target.address)).await else { return Ended::Lost };
+    let Ok(Ok(stream)) = timeout(RECEIPT_DEADLINE, TcpStream::connect(shared.target.address)).await else {
+        return Ended::Lost;
+    };
     // Events are small and rare on a quiet trap: they should not wait for company.
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
@@ -358,7 +385,8 @@ fn next_receipt(received: &mut BytesMut) -> Option<Result<u64, ()>> {
 
 /// A name that no earlier run of this trap used: the count of lines starts at zero with each run.
 fn producer_name(pot_id: &str) -> String {
-    let id: String = pot_id.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(47).collect();
+    let id: String =
+        pot_id.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(47).collect();
     format!("{id}.{:016x}", rand::random::<u64>())
 }
 
@@ -367,7 +395,12 @@ mod tests {
     use super::*;
 
     fn shared() -> Shared {
-        let target = EventTarget { address: (Ipv4Addr::LOCALHOST, 9).into(), pot_id: "pot".into(), pot_type: "ssh".into(), token: None };
+        let target = EventTarget {
+            address: (Ipv4Addr::LOCALHOST, 9).into(),
+            pot_id: "pot".into(),
+            pot_type: "ssh".into(),
+            token: None,
+        };
         Shared { target, queue: Mutex::default(), added: Notify::new(), acknowledged: Notify::new() }
     }
 

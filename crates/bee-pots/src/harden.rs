@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde::Serialize;
@@ -63,7 +63,9 @@ impl Step {
 pub fn apply(dir: &Path, listen_port: u16, event_port: u16) -> Report {
     Report {
         // SIGTERM, not SIGKILL: a node that was killed is often back within the time that a trap takes to hand over its last events.
-        parent_death_signal: Step::of(set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into)),
+        parent_death_signal: Step::of(
+            set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into),
+        ),
         no_new_privs: Step::of(rustix::thread::set_no_new_privs(true).map_err(Into::into)),
         rlimits: Step::of(limit_resources()),
         landlock: restrict(dir, listen_port, event_port),
@@ -90,7 +92,9 @@ pub fn private_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn limit_resources() -> io::Result<()> {
-    for (resource, wanted) in [(Resource::Core, 0), (Resource::As, ADDRESS_SPACE_MAX), (Resource::Nofile, DESCRIPTORS_MAX)] {
+    for (resource, wanted) in
+        [(Resource::Core, 0), (Resource::As, ADDRESS_SPACE_MAX), (Resource::Nofile, DESCRIPTORS_MAX)]
+    {
         let hard = getrlimit(resource).maximum;
         let limit = Some(hard.map_or(wanted, |hard| hard.min(wanted)));
         setrlimit(resource, Rlimit { current: limit, maximum: limit })?;
@@ -107,7 +111,11 @@ fn restrict(dir: &Path, listen_port: u16, event_port: u16) -> Step {
     }
 }
 
-fn restrict_self(dir: &Path, listen_port: u16, event_port: u16) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
+fn restrict_self(
+    dir: &Path,
+    listen_port: u16,
+    event_port: u16,
+) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
     let abi = ABI::V6;
     let own = AccessFs::from_all(abi) & !AccessFs::Execute;
     let status = Ruleset::default()
@@ -139,7 +147,12 @@ mod tests {
 
     #[test]
     fn the_report_says_what_is_off_and_why() {
-        let report = Report { parent_death_signal: Step::Full, no_new_privs: Step::Full, rlimits: Step::Partial, landlock: Step::Off("no".into()) };
+        let report = Report {
+            parent_death_signal: Step::Full,
+            no_new_privs: Step::Full,
+            rlimits: Step::Partial,
+            landlock: Step::Off("no".into()),
+        };
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["rlimits"], "partial");
         assert_eq!(json["landlock"]["off"], "no");

@@ -40,7 +40,11 @@ impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        kinds().into_iter().map(|info| info.kind).find(|kind| kind.name() == name).ok_or_else(|| UnknownKind(name.to_owned()))
+        kinds()
+            .into_iter()
+            .map(|info| info.kind)
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownKind(name.to_owned()))
     }
 }
 

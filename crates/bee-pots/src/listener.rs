@@ -106,7 +106,14 @@ where
         // Keystrokes and prompts are small; nothing here gains from Nagle.
         let _ = stream.set_nodelay(true);
         let stop = accept.stop.child_token();
-        let running = session(Connection { stream, source, local, emitter: accept.emitter.clone(), stop: stop.clone(), background: accept.tracker.clone() });
+        let running = session(Connection {
+            stream,
+            source,
+            local,
+            emitter: accept.emitter.clone(),
+            stop: stop.clone(),
+            background: accept.tracker.clone(),
+        });
         accept.tracker.spawn(async move {
             let _place = place;
             let mut running = std::pin::pin!(running);

@@ -112,7 +112,9 @@ pub async fn start(setup: PotSetup) -> Result<RunningPot, PotError> {
     let dir_error = |cause| PotError::Dir { dir: setup.dir.clone(), cause };
     harden::private_dir(&setup.dir).map_err(dir_error)?;
     let service = Service::new(&setup)?;
-    let listener = TcpListener::bind(setup.listen).await.map_err(|cause| PotError::Bind { address: setup.listen, cause })?;
+    let listener = TcpListener::bind(setup.listen)
+        .await
+        .map_err(|cause| PotError::Bind { address: setup.listen, cause })?;
     let address = listener.local_addr().map_err(|cause| PotError::Bind { address: setup.listen, cause })?;
     let (emitter, uplink) = Emitter::start(setup.events);
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
@@ -136,9 +138,21 @@ impl Service {
     fn new(setup: &PotSetup) -> Result<Self, PotError> {
         let pot_id = &setup.events.pot_id;
         Ok(match setup.kind {
-            Kind::Ssh => Self::Ssh(Arc::new(ssh::Service::new(config::parse::<SshConfig>(&setup.config)?, pot_id, &setup.dir)?)),
-            Kind::Telnet => Self::Telnet(Arc::new(telnet::Service::new(config::parse::<TelnetConfig>(&setup.config)?, pot_id, &setup.dir)?)),
-            Kind::Http => Self::Http(Arc::new(http::Service::new(config::parse::<HttpConfig>(&setup.config)?, pot_id, &setup.dir)?)),
+            Kind::Ssh => Self::Ssh(Arc::new(ssh::Service::new(
+                config::parse::<SshConfig>(&setup.config)?,
+                pot_id,
+                &setup.dir,
+            )?)),
+            Kind::Telnet => Self::Telnet(Arc::new(telnet::Service::new(
+                config::parse::<TelnetConfig>(&setup.config)?,
+                pot_id,
+                &setup.dir,
+            )?)),
+            Kind::Http => Self::Http(Arc::new(http::Service::new(
+                config::parse::<HttpConfig>(&setup.config)?,
+                pot_id,
+                &setup.dir,
+            )?)),
         })
     }
 }
@@ -154,7 +168,11 @@ pub fn run(setup: PotSetup) -> Result<(), PotError> {
     harden::print(&report);
     // One thread serves thousands of sessions, and each further one costs memory on a node with ten traps.
     // The disk threads keep files; a few are enough and each is memory.
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(4).enable_all().build().map_err(PotError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .map_err(PotError::Runtime)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(PotError::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(PotError::Runtime)?;

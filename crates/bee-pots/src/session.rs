@@ -32,7 +32,14 @@ struct Inner {
 
 impl Session {
     /// Opens a session and writes its connect event. `prefix` is `cowrie` or `http`; `background` owns its slow work.
-    pub(crate) fn open(emitter: Emitter, prefix: &'static str, protocol: &'static str, source: SocketAddr, local: SocketAddr, background: TaskTracker) -> Self {
+    pub(crate) fn open(
+        emitter: Emitter,
+        prefix: &'static str,
+        protocol: &'static str,
+        source: SocketAddr,
+        local: SocketAddr,
+        background: TaskTracker,
+    ) -> Self {
         let id = HEXLOWER.encode(&rand::random::<[u8; 6]>());
         let common = Map::from_iter([
             ("session".to_owned(), id.clone().into()),
@@ -42,7 +49,15 @@ impl Session {
             ("dst_ip".to_owned(), local.ip().to_canonical().to_string().into()),
             ("dst_port".to_owned(), local.port().into()),
         ]);
-        let session = Self(Arc::new(Inner { emitter, prefix, common, id, source, started: Instant::now(), background }));
+        let session = Self(Arc::new(Inner {
+            emitter,
+            prefix,
+            common,
+            id,
+            source,
+            started: Instant::now(),
+            background,
+        }));
         session.event("session.connect", Value::Null);
         session
     }
@@ -123,7 +138,8 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let mut cut = false;
-        let mut value = json!({"a": "é".repeat(EVENT_TEXT_MAX), "b": ["x".repeat(EVENT_TEXT_MAX + 1)], "c": "short"});
+        let mut value =
+            json!({"a": "é".repeat(EVENT_TEXT_MAX), "b": ["x".repeat(EVENT_TEXT_MAX + 1)], "c": "short"});
         shorten(&mut value, &mut cut);
         assert!(cut);
         assert_eq!(value["a"].as_str().unwrap().len(), EVENT_TEXT_MAX);

@@ -89,7 +89,10 @@ impl Machine {
 
     /// The rights of a user of the machine; an unknown name is an ordinary user.
     pub(crate) fn cred(&self, user: &str) -> Cred {
-        self.system.persona().user(user).map_or(Cred { uid: 1001, gid: 1001 }, |user| Cred { uid: user.uid, gid: user.gid })
+        self.system
+            .persona()
+            .user(user)
+            .map_or(Cred { uid: 1001, gid: 1001 }, |user| Cred { uid: user.uid, gid: user.gid })
     }
 
     /// The home directory of a user of the machine.
@@ -108,7 +111,11 @@ impl Files {
         let now = self.vfs.lock().bytes();
         let before = std::mem::replace(&mut self.counted, now);
         let total = &self.machine.files_bytes;
-        let sum = if now >= before { total.fetch_add(now - before, Ordering::Relaxed) + (now - before) } else { total.fetch_sub(before - now, Ordering::Relaxed) };
+        let sum = if now >= before {
+            total.fetch_add(now - before, Ordering::Relaxed) + (now - before)
+        } else {
+            total.fetch_sub(before - now, Ordering::Relaxed)
+        };
         now <= before || sum <= FILES_BYTES_MAX
     }
 
@@ -128,10 +135,19 @@ impl Drop for Files {
 
 impl Terminal {
     /// Opens a console for `login` and runs its first step.
-    pub(crate) fn open(session: Session, machine: &Machine, files: &Files, login: &Login, open: Open<'_>) -> (Self, Output) {
+    pub(crate) fn open(
+        session: Session,
+        machine: &Machine,
+        files: &Files,
+        login: &Login,
+        open: Open<'_>,
+    ) -> (Self, Output) {
         let tty = matches!(open, Open::Terminal(..) | Open::Exec(_, Some(_)));
         let shell = Shell::new(Arc::clone(&machine.system), files.vfs.clone(), login, tty);
-        let arch = format!("linux-{}-lsb", if machine.system.persona().family == Family::Device { "armv7l" } else { "x64" });
+        let arch = format!(
+            "linux-{}-lsb",
+            if machine.system.persona().family == Family::Device { "armv7l" } else { "x64" }
+        );
         session.event("session.params", json!({ "arch": arch }));
         let (console, recorded) = match open {
             Open::Terminal(window, term) => (Console::terminal(shell, window), Some((window, term))),
@@ -139,7 +155,13 @@ impl Terminal {
             Open::Exec(command, pty) => (Console::exec(shell, command, pty.is_some()), pty),
         };
         let recording = recorded.map(|(window, term)| Recording {
-            cast: Cast::new(clamp(window.columns), clamp(window.rows), now_ms() / 1000, &term.chars().take(64).collect::<String>(), session.id()),
+            cast: Cast::new(
+                clamp(window.columns),
+                clamp(window.rows),
+                now_ms() / 1000,
+                &term.chars().take(64).collect::<String>(),
+                session.id(),
+            ),
             started: Instant::now(),
         });
         let mut terminal = Self { session, artifacts: machine.artifacts.clone(), console, recording };
@@ -178,7 +200,12 @@ impl Terminal {
         if let Some(recording) = &mut self.recording {
             recording.cast.output(recording.at_ms(), &reaction.stdout);
         }
-        Output { stdout: reaction.stdout, stderr: reaction.stderr, delay_ms: reaction.delay_ms, exit: reaction.exit }
+        Output {
+            stdout: reaction.stdout,
+            stderr: reaction.stderr,
+            delay_ms: reaction.delay_ms,
+            exit: reaction.exit,
+        }
     }
 }
 
@@ -210,7 +237,11 @@ impl Recording {
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|d| i64::try_from(d.as_millis()).ok())
+        .unwrap_or_default()
 }
 
 fn report(session: &Session, artifacts: &Artifacts, effect: Effect) {
@@ -219,14 +250,23 @@ fn report(session: &Session, artifacts: &Artifacts, effect: Effect) {
         Effect::Command { found: true, .. } | Effect::Exit { .. } => {}
         Effect::Command { input, found: false } => session.event("command.failed", json!({ "input": input })),
         Effect::Download { url, tool, destination } => {
-            session.event("session.file_download", json!({ "url": url, "tool": tool, "destfile": destination, "fetched": false }));
+            session.event(
+                "session.file_download",
+                json!({ "url": url, "tool": tool, "destfile": destination, "fetched": false }),
+            );
         }
         Effect::FileWritten(written) => keep_written(session, artifacts, written),
         Effect::Executed { path, sha256 } => {
-            session.event("command.executed_file", json!({ "path": path, "shasum": sha256.map(|hash| HEXLOWER.encode(&hash)) }));
+            session.event(
+                "command.executed_file",
+                json!({ "path": path, "shasum": sha256.map(|hash| HEXLOWER.encode(&hash)) }),
+            );
         }
         Effect::CredentialChange { user, secret, tool } => {
-            session.event("command.credential_change", json!({ "account": user, "secret": secret, "tool": tool }));
+            session.event(
+                "command.credential_change",
+                json!({ "account": user, "secret": secret, "tool": tool }),
+            );
         }
         Effect::Connect { host, port, tool } => {
             session.event("command.connect_request", json!({ "host": host, "port": port, "tool": tool }));

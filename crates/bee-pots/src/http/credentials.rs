@@ -21,8 +21,21 @@ pub struct Credentials {
     pub method: &'static str,
 }
 
-const USER_FIELDS: &[&str] = &["log", "pma_username", "username", "user", "login", "email", "usr", "uname", "j_username", "userName", "name"];
-const PASSWORD_FIELDS: &[&str] = &["pwd", "pma_password", "password", "pass", "passwd", "psd", "j_password", "userPassword", "secret"];
+const USER_FIELDS: &[&str] = &[
+    "log",
+    "pma_username",
+    "username",
+    "user",
+    "login",
+    "email",
+    "usr",
+    "uname",
+    "j_username",
+    "userName",
+    "name",
+];
+const PASSWORD_FIELDS: &[&str] =
+    &["pwd", "pma_password", "password", "pass", "passwd", "psd", "j_password", "userPassword", "secret"];
 
 /// Everything that looks like a login in this request.
 #[must_use]
@@ -57,7 +70,10 @@ fn basic(head: &Head) -> Option<Credentials> {
 fn form(body: &[u8]) -> Option<Credentials> {
     let mut fields = fields(body);
     let mut take = |names: &[&str]| {
-        names.iter().find_map(|name| fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name))).map(|at| fields.swap_remove(at).1)
+        names
+            .iter()
+            .find_map(|name| fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)))
+            .map(|at| fields.swap_remove(at).1)
     };
     let password = take(PASSWORD_FIELDS)?;
     Some(Credentials { username: take(USER_FIELDS).unwrap_or_default(), password, method: "form" })
@@ -105,7 +121,11 @@ fn hex(digit: u8) -> Option<u8> {
 fn json(body: &[u8]) -> Option<Credentials> {
     let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else { return None };
     let take = |names: &[&str]| {
-        members.iter().find(|(name, _)| names.iter().any(|n| n.eq_ignore_ascii_case(name))).and_then(|(_, value)| value.as_str()).map(str::to_owned)
+        members
+            .iter()
+            .find(|(name, _)| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
+            .and_then(|(_, value)| value.as_str())
+            .map(str::to_owned)
     };
     let password = take(PASSWORD_FIELDS)?;
     Some(Credentials { username: take(USER_FIELDS).unwrap_or_default(), password, method: "json" })
@@ -122,11 +142,18 @@ fn xmlrpc(body: &[u8]) -> Vec<Credentials> {
             .skip(1)
             .filter_map(|part| part.split_once("</string>"))
             .map(|(value, _)| unescape(value))
-            .filter(|value| !value.contains('.') || !["wp.", "metaWeblog.", "system.", "blogger."].iter().any(|p| value.starts_with(p)))
+            .filter(|value| {
+                !value.contains('.')
+                    || !["wp.", "metaWeblog.", "system.", "blogger."].iter().any(|p| value.starts_with(p))
+            })
             .take(3)
             .collect();
         if let [.., username, password] = strings.as_slice() {
-            found.push(Credentials { username: username.clone(), password: password.clone(), method: "xmlrpc" });
+            found.push(Credentials {
+                username: username.clone(),
+                password: password.clone(),
+                method: "xmlrpc",
+            });
         }
         if found.len() >= PAIRS_MAX {
             break;
@@ -138,7 +165,11 @@ fn xmlrpc(body: &[u8]) -> Vec<Credentials> {
 fn unescape(text: &str) -> String {
     let text = text.trim();
     let text = text.strip_prefix("<![CDATA[").and_then(|t| t.strip_suffix("]]>")).unwrap_or(text);
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }
 
 #[cfg(test)]
@@ -149,7 +180,8 @@ mod tests {
     fn check(head: &str, body: &str, expect: &[(&str, &str, &str)]) {
         let Parsed::Head(head, _) = Head::parse(head.as_bytes()) else { panic!("head") };
         let found = find(&head, body.as_bytes());
-        let found: Vec<_> = found.iter().map(|c| (c.username.as_str(), c.password.as_str(), c.method)).collect();
+        let found: Vec<_> =
+            found.iter().map(|c| (c.username.as_str(), c.password.as_str(), c.method)).collect();
         assert_eq!(found, expect);
     }
 
@@ -164,7 +196,11 @@ mod tests {
     #[test]
     fn basic_authentication_with_and_without_padding() {
         for token in ["dG9tY2F0OnMzY3JldA==", "dG9tY2F0OnMzY3JldA"] {
-            check(&format!("GET /manager/html HTTP/1.1\r\nAuthorization: Basic {token}\r\n\r\n"), "", &[("tomcat", "s3cret", "basic")]);
+            check(
+                &format!("GET /manager/html HTTP/1.1\r\nAuthorization: Basic {token}\r\n\r\n"),
+                "",
+                &[("tomcat", "s3cret", "basic")],
+            );
         }
         check("GET / HTTP/1.1\r\nAuthorization: Bearer abc\r\n\r\n", "", &[]);
         check("GET / HTTP/1.1\r\nAuthorization: Basic %%%\r\n\r\n", "", &[]);
@@ -181,8 +217,16 @@ mod tests {
 
     #[test]
     fn json_and_query_logins() {
-        check("POST /api/login HTTP/1.1\r\nContent-Type: application/json\r\n\r\n", r#"{"username":"a","password":"b"}"#, &[("a", "b", "json")]);
-        check("GET /boaform/admin/formLogin?username=ec8&psd=ec8 HTTP/1.0\r\n\r\n", "", &[("ec8", "ec8", "form")]);
+        check(
+            "POST /api/login HTTP/1.1\r\nContent-Type: application/json\r\n\r\n",
+            r#"{"username":"a","password":"b"}"#,
+            &[("a", "b", "json")],
+        );
+        check(
+            "GET /boaform/admin/formLogin?username=ec8&psd=ec8 HTTP/1.0\r\n\r\n",
+            "",
+            &[("ec8", "ec8", "form")],
+        );
         check("POST /x HTTP/1.1\r\nContent-Type: application/json\r\n\r\n", "{broken", &[]);
     }
 

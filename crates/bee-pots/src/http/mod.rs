@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use crate::artifacts::{Artifacts, Receiving};
 use crate::config::HttpConfig;
 use crate::limits::{
-    HTTP_BODY_COUNT_MAX, HTTP_BODY_DEADLINE, HTTP_BODY_TEXT_MAX, HTTP_HEAD_DEADLINE, HTTP_HEAD_MAX, HTTP_KEEPALIVE, HTTP_REQUESTS_MAX,
+    HTTP_BODY_COUNT_MAX, HTTP_BODY_DEADLINE, HTTP_BODY_TEXT_MAX, HTTP_HEAD_DEADLINE, HTTP_HEAD_MAX,
+    HTTP_KEEPALIVE, HTTP_REQUESTS_MAX,
 };
 use crate::listener::{self, Accept, Connection, SessionLimits};
 use crate::run::PotError;
@@ -93,11 +94,18 @@ async fn session(connection: Connection, service: Arc<Service>) {
 async fn requests(stream: &mut TcpStream, session: &Session, service: &Service) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(4096);
     for number in 0..HTTP_REQUESTS_MAX {
-        let Some(head) = next_head(stream, &mut buffer, session, service, number == 0).await? else { return Ok(()) };
+        let Some(head) = next_head(stream, &mut buffer, session, service, number == 0).await? else {
+            return Ok(());
+        };
         if head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let body = match timeout(HTTP_BODY_DEADLINE, read_body(stream, &mut buffer, &head, &service.artifacts)).await {
+        let body = match timeout(
+            HTTP_BODY_DEADLINE,
+            read_body(stream, &mut buffer, &head, &service.artifacts),
+        )
+        .await
+        {
             Ok(body) => body,
             Err(_) => Body { broken: Some("the body did not arrive in time"), ..Body::default() },
         };
@@ -110,7 +118,13 @@ async fn requests(stream: &mut TcpStream, session: &Session, service: &Service) 
 }
 
 /// Reads the next request's head. `None` when the connection is over; what was not a request has been recorded and answered.
-async fn next_head(stream: &mut TcpStream, buffer: &mut BytesMut, session: &Session, service: &Service, first: bool) -> io::Result<Option<Head>> {
+async fn next_head(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    session: &Session,
+    service: &Service,
+    first: bool,
+) -> io::Result<Option<Head>> {
     let wait = if first { HTTP_HEAD_DEADLINE } else { HTTP_KEEPALIVE };
     if buffer.is_empty() && !matches!(timeout(wait, stream.read_buf(buffer)).await, Ok(Ok(1..))) {
         return Ok(None);
@@ -141,14 +155,23 @@ async fn next_head(stream: &mut TcpStream, buffer: &mut BytesMut, session: &Sess
     let raw = buffer.get(..HTTP_BODY_TEXT_MAX).unwrap_or(buffer);
     session.event("request", json!({"malformed": why, "raw": text(raw), "raw_bytes": buffer.len().min(HTTP_HEAD_MAX), "status": status}));
     if status > 0 {
-        let page = service.site.error(status, reason(status), "Your browser sent a request that this server could not understand.<br />");
+        let page = service.site.error(
+            status,
+            reason(status),
+            "Your browser sent a request that this server could not understand.<br />",
+        );
         stream.write_all(&encode(&page, &service.site, false, true)).await?;
         stream.shutdown().await?;
     }
     Ok(None)
 }
 
-async fn read_body(stream: &mut TcpStream, buffer: &mut BytesMut, head: &Head, artifacts: &Artifacts) -> Body {
+async fn read_body(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    head: &Head,
+    artifacts: &Artifacts,
+) -> Body {
     let mut body = Body::default();
     let mut chunked = Chunked::default();
     let framing = head.framing();
@@ -208,10 +231,21 @@ impl Body {
 }
 
 /// Records and answers one request; says whether the connection stays open.
-async fn answer(stream: &mut TcpStream, session: &Session, service: &Service, head: Head, body: Body, last: bool) -> io::Result<bool> {
+async fn answer(
+    stream: &mut TcpStream,
+    session: &Session,
+    service: &Service,
+    head: Head,
+    body: Body,
+    last: bool,
+) -> io::Result<bool> {
     let pairs = credentials::find(&head, &body.memory);
     let page = match body.broken {
-        Some(_) => service.site.error(400, "Bad Request", "Your browser sent a request that this server could not understand.<br />"),
+        Some(_) => service.site.error(
+            400,
+            "Bad Request",
+            "Your browser sent a request that this server could not understand.<br />",
+        ),
         None => service.site.answer(&head, &body.memory, pairs.first().map(|pair| pair.username.as_str())),
     };
     let keep = head.keep_alive() && body.broken.is_none() && !last;
@@ -251,13 +285,18 @@ async fn answer(stream: &mut TcpStream, session: &Session, service: &Service, he
 }
 
 fn request_members(head: &Head, page: &Page) -> Value {
-    let headers: Vec<[String; 2]> = head.headers.iter().map(|(name, value)| [clip(name), clip(value)]).collect();
+    let headers: Vec<[String; 2]> =
+        head.headers.iter().map(|(name, value)| [clip(name), clip(value)]).collect();
     let mut members = json!({
         "method": head.method, "url": head.target, "path": head.path(), "query": head.query(), "version": format!("HTTP/1.{}", head.minor),
         "headers": headers, "status": page.status,
     });
     for (member, field) in [
-        ("host", "host"), ("user_agent", "user-agent"), ("referer", "referer"), ("content_type", "content-type"), ("cookie", "cookie"),
+        ("host", "host"),
+        ("user_agent", "user-agent"),
+        ("referer", "referer"),
+        ("content_type", "content-type"),
+        ("cookie", "cookie"),
         ("x_forwarded_for", "x-forwarded-for"),
     ] {
         if let Some(value) = head.header(field) {
@@ -273,12 +312,21 @@ fn clip(value: &str) -> String {
 
 fn encode(page: &Page, site: &Site, head_only: bool, close: bool) -> Vec<u8> {
     let date = OffsetDateTime::now_utc().format(HTTP_DATE).unwrap_or_default();
-    let mut out = format!("HTTP/1.1 {} {}\r\nDate: {date}\r\nServer: {}\r\n", page.status, reason(page.status), site.server());
+    let mut out = format!(
+        "HTTP/1.1 {} {}\r\nDate: {date}\r\nServer: {}\r\n",
+        page.status,
+        reason(page.status),
+        site.server()
+    );
     for (name, value) in &page.headers {
         out.push_str(&format!("{name}: {value}\r\n"));
     }
     out.push_str(&format!("Content-Length: {}\r\n", page.body.len()));
-    out.push_str(if close { "Connection: close\r\n" } else { "Keep-Alive: timeout=5, max=100\r\nConnection: Keep-Alive\r\n" });
+    out.push_str(if close {
+        "Connection: close\r\n"
+    } else {
+        "Keep-Alive: timeout=5, max=100\r\nConnection: Keep-Alive\r\n"
+    });
     out.push_str(&format!("Content-Type: {}\r\n\r\n", page.content_type));
     let mut out = out.into_bytes();
     if !head_only {

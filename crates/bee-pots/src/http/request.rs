@@ -62,7 +62,9 @@ impl Head {
                 )
             }
             Ok(httparse::Status::Complete(_)) => Parsed::Invalid("the request's head is too long"),
-            Ok(httparse::Status::Partial) if bytes.len() > HTTP_HEAD_MAX => Parsed::Invalid("the request's head is too long"),
+            Ok(httparse::Status::Partial) if bytes.len() > HTTP_HEAD_MAX => {
+                Parsed::Invalid("the request's head is too long")
+            }
             Ok(httparse::Status::Partial) => Parsed::Incomplete,
             Err(httparse::Error::TooManyHeaders) => Parsed::Invalid("too many header fields"),
             Err(_) => Parsed::Invalid("not an HTTP request"),
@@ -80,7 +82,9 @@ impl Head {
     pub fn path(&self) -> &str {
         let target = match self.target.split_once("://") {
             // Absolute form, as a proxy gets it.
-            Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+            Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+            }
             _ => &self.target,
         };
         target.split(['?', '#']).next().unwrap_or_default()
@@ -95,12 +99,16 @@ impl Head {
     /// How the body is framed. A request with both a length and chunks, or two lengths, is the start of a smuggling attempt.
     #[must_use]
     pub fn framing(&self) -> Framing {
-        let values = |name: &'static str| self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim());
+        let values = |name: &'static str| {
+            self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+        };
         let mut lengths = values("content-length");
         let mut codings = values("transfer-encoding");
         match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
             (None, _, None, _) => Framing::Length(0),
-            (Some(length), None, None, _) if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) => {
+            (Some(length), None, None, _)
+                if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) =>
+            {
                 length.parse().map_or(Framing::Broken, Framing::Length)
             }
             (None, _, Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
@@ -208,7 +216,10 @@ mod tests {
     #[test]
     fn a_head_is_read_with_its_fields_in_order() {
         let head = head("GET /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\n\r\n");
-        assert_eq!((head.method.as_str(), head.path(), head.query(), head.minor), ("GET", "/a%20b", "x=1", 1));
+        assert_eq!(
+            (head.method.as_str(), head.path(), head.query(), head.minor),
+            ("GET", "/a%20b", "x=1", 1)
+        );
         assert_eq!(head.header("X-a"), Some("1"));
         assert_eq!(head.headers.len(), 3);
         assert!(head.keep_alive());
@@ -224,7 +235,12 @@ mod tests {
 
     #[test]
     fn what_is_no_request_or_too_long_is_refused() {
-        for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"SSH-2.0-x\r\n\r\n", b"GET /\0 HTTP/1.1\r\n\r\n", b"\0\0\0\0"] {
+        for bytes in [
+            &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+            b"SSH-2.0-x\r\n\r\n",
+            b"GET /\0 HTTP/1.1\r\n\r\n",
+            b"\0\0\0\0",
+        ] {
             assert!(matches!(Head::parse(bytes), Parsed::Invalid(_)), "{bytes:?}");
         }
         let endless = format!("GET /{} HTTP/1.1\r\n", "a".repeat(HTTP_HEAD_MAX));
@@ -267,13 +283,23 @@ mod tests {
     fn chunks_are_joined_however_they_arrive_and_the_next_request_is_left() {
         let input = b"4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\nTrailer: 1\r\n\r\nGET /";
         for step in 1..=input.len() {
-            assert_eq!(decode(input, step).unwrap(), (b"Wikipedia".to_vec(), input.len() - 5, true), "step {step}");
+            assert_eq!(
+                decode(input, step).unwrap(),
+                (b"Wikipedia".to_vec(), input.len() - 5, true),
+                "step {step}"
+            );
         }
     }
 
     #[test]
     fn broken_chunks_are_errors() {
-        for input in [&b"xyz\r\n"[..], b"\r\n", b"3\r\nabcdef\r\n", b"ffffffffffffffff\r\n", &[b'1'; CHUNK_LINE_MAX + 1]] {
+        for input in [
+            &b"xyz\r\n"[..],
+            b"\r\n",
+            b"3\r\nabcdef\r\n",
+            b"ffffffffffffffff\r\n",
+            &[b'1'; CHUNK_LINE_MAX + 1],
+        ] {
             assert!(decode(input, input.len()).is_err(), "{input:?}");
         }
     }

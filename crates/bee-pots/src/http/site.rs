@@ -52,11 +52,31 @@ impl Page {
 impl Site {
     pub(super) fn new(config: &HttpConfig, seed: &str) -> Self {
         let seed: [u8; 32] = Sha256::digest(seed.as_bytes()).into();
-        let first = ["Harbor", "Maple", "Northside", "Summit", "Riverbend", "Oakfield", "Lakeview", "Stone Bridge"];
-        let second = ["Consulting", "Dental Care", "Logistics", "Design Studio", "Community Church", "Bakery", "Accounting", "Property Group"];
+        let first =
+            ["Harbor", "Maple", "Northside", "Summit", "Riverbend", "Oakfield", "Lakeview", "Stone Bridge"];
+        let second = [
+            "Consulting",
+            "Dental Care",
+            "Logistics",
+            "Design Studio",
+            "Community Church",
+            "Bakery",
+            "Accounting",
+            "Property Group",
+        ];
         let author = ["admin", "editor", "webmaster", "office", "marketing"];
-        let title = if config.site_title.is_empty() { format!("{} {}", pick(&seed, 0, &first), pick(&seed, 1, &second)) } else { config.site_title.clone() };
-        Self { title, server: config.server.clone(), version: config.wordpress_version.clone(), author: pick(&seed, 2, &author), seed }
+        let title = if config.site_title.is_empty() {
+            format!("{} {}", pick(&seed, 0, &first), pick(&seed, 1, &second))
+        } else {
+            config.site_title.clone()
+        };
+        Self {
+            title,
+            server: config.server.clone(),
+            version: config.wordpress_version.clone(),
+            author: pick(&seed, 2, &author),
+            seed,
+        }
     }
 
     /// The `Server` header.
@@ -67,8 +87,12 @@ impl Site {
     /// Answers one request. `user` is the name that was tried, if the request was a login.
     pub(super) fn answer(&self, head: &Head, body: &[u8], user: Option<&str>) -> Page {
         let post = head.method == "POST";
-        if !["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND"].contains(&head.method.as_str()) {
-            return self.error(405, "Method Not Allowed", "The requested method is not allowed for this URL.").with("Allow", "GET,POST,OPTIONS,HEAD");
+        if !["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND"]
+            .contains(&head.method.as_str())
+        {
+            return self
+                .error(405, "Method Not Allowed", "The requested method is not allowed for this URL.")
+                .with("Allow", "GET,POST,OPTIONS,HEAD");
         }
         if head.method == "OPTIONS" {
             return Page::new(200, HTML, "").with("Allow", "GET,POST,OPTIONS,HEAD");
@@ -85,27 +109,63 @@ impl Site {
             "/wp-json" => self.wp_json(),
             "/wp-json/wp/v2/users" => self.wp_users(),
             "/readme.html" => self.readme(),
-            "/license.txt" => Page::new(200, TEXT, "WordPress - Web publishing software\n\nCopyright 2011-2024 by the contributors\n"),
-            "/robots.txt" => Page::new(200, TEXT, "User-agent: *\nDisallow: /wp-admin/\nAllow: /wp-admin/admin-ajax.php\n"),
+            "/license.txt" => Page::new(
+                200,
+                TEXT,
+                "WordPress - Web publishing software\n\nCopyright 2011-2024 by the contributors\n",
+            ),
+            "/robots.txt" => {
+                Page::new(200, TEXT, "User-agent: *\nDisallow: /wp-admin/\nAllow: /wp-admin/admin-ajax.php\n")
+            }
             "/feed" => self.feed(),
             "/.env" | "/api/.env" | "/wp/.env" | "/.env.bak" | "/.env.production" => self.dot_env(),
             "/.git/config" => self.git_config(),
             "/.git/HEAD" => Page::new(200, TEXT, "ref: refs/heads/main\n"),
-            "/phpmyadmin" | "/phpmyadmin/index.php" | "/pma" | "/phpMyAdmin" | "/phpMyAdmin/index.php" | "/mysql" => self.phpmyadmin(post, user),
+            "/phpmyadmin"
+            | "/phpmyadmin/index.php"
+            | "/pma"
+            | "/phpMyAdmin"
+            | "/phpMyAdmin/index.php"
+            | "/mysql" => self.phpmyadmin(post, user),
             "/manager/html" | "/manager/text" | "/manager/status" | "/host-manager/html" => Self::tomcat(),
-            "/actuator" => Page::new(200, "application/vnd.spring-boot.actuator.v3+json", r#"{"_links":{"self":{"href":"/actuator","templated":false},"health":{"href":"/actuator/health","templated":false},"env":{"href":"/actuator/env","templated":false},"info":{"href":"/actuator/info","templated":false}}}"#),
-            "/actuator/health" => Page::new(200, "application/vnd.spring-boot.actuator.v3+json", r#"{"status":"UP"}"#),
+            "/actuator" => Page::new(
+                200,
+                "application/vnd.spring-boot.actuator.v3+json",
+                r#"{"_links":{"self":{"href":"/actuator","templated":false},"health":{"href":"/actuator/health","templated":false},"env":{"href":"/actuator/env","templated":false},"info":{"href":"/actuator/info","templated":false}}}"#,
+            ),
+            "/actuator/health" => {
+                Page::new(200, "application/vnd.spring-boot.actuator.v3+json", r#"{"status":"UP"}"#)
+            }
             "/actuator/info" => Page::new(200, "application/vnd.spring-boot.actuator.v3+json", "{}"),
             "/actuator/env" => self.actuator_env(),
-            "/solr" | "/solr/admin" | "/solr/index.html" => Page::new(200, HTML, "<!DOCTYPE html>\n<html ng-app=\"solrAdminApp\">\n<head><title>Solr Admin</title></head>\n<body ng-controller=\"MainController\"><div id=\"wrapper\"><div id=\"header\"><a href=\"#/\" id=\"solr\"><span>Apache SOLR</span></a></div></div></body>\n</html>\n"),
-            "/solr/admin/info/system" => Page::new(200, JSON, r#"{"responseHeader":{"status":0,"QTime":12},"mode":"std","solr_home":"/var/solr/data","lucene":{"solr-spec-version":"8.11.1","lucene-spec-version":"8.11.1"},"jvm":{"version":"11.0.21+9-post-Debian-1deb11u1"}}"#),
-            "/solr/admin/cores" => Page::new(200, JSON, r#"{"responseHeader":{"status":0,"QTime":1},"initFailures":{},"status":{"products":{"name":"products","instanceDir":"/var/solr/data/products"}}}"#),
+            "/solr" | "/solr/admin" | "/solr/index.html" => Page::new(
+                200,
+                HTML,
+                "<!DOCTYPE html>\n<html ng-app=\"solrAdminApp\">\n<head><title>Solr Admin</title></head>\n<body ng-controller=\"MainController\"><div id=\"wrapper\"><div id=\"header\"><a href=\"#/\" id=\"solr\"><span>Apache SOLR</span></a></div></div></body>\n</html>\n",
+            ),
+            "/solr/admin/info/system" => Page::new(
+                200,
+                JSON,
+                r#"{"responseHeader":{"status":0,"QTime":12},"mode":"std","solr_home":"/var/solr/data","lucene":{"solr-spec-version":"8.11.1","lucene-spec-version":"8.11.1"},"jvm":{"version":"11.0.21+9-post-Debian-1deb11u1"}}"#,
+            ),
+            "/solr/admin/cores" => Page::new(
+                200,
+                JSON,
+                r#"{"responseHeader":{"status":0,"QTime":1},"initFailures":{},"status":{"products":{"name":"products","instanceDir":"/var/solr/data/products"}}}"#,
+            ),
             "/HNAP1" => Self::hnap(),
-            "/server-status" | "/.htaccess" | "/.htpasswd" | "/wp-config.php.bak" => self.error(403, "Forbidden", "You don't have permission to access this resource."),
-            "/wp-config.php" | "/wp-cron.php" => Page::new(200, HTML, ""),
-            "/boaform/admin/formLogin" | "/boaform/admin/formPing" | "/boafrm/formSysCmd" | "/goform/login" => {
-                Page::new(200, HTML, "<html><body><blockquote>\n<h2>ERROR: bad username or password!</h2>\n<form><input type=\"button\" onclick=\"history.go(-1)\" value=\"&nbsp;&nbsp;OK&nbsp;&nbsp;\"></form></blockquote></body></html>\n")
+            "/server-status" | "/.htaccess" | "/.htpasswd" | "/wp-config.php.bak" => {
+                self.error(403, "Forbidden", "You don't have permission to access this resource.")
             }
+            "/wp-config.php" | "/wp-cron.php" => Page::new(200, HTML, ""),
+            "/boaform/admin/formLogin"
+            | "/boaform/admin/formPing"
+            | "/boafrm/formSysCmd"
+            | "/goform/login" => Page::new(
+                200,
+                HTML,
+                "<html><body><blockquote>\n<h2>ERROR: bad username or password!</h2>\n<form><input type=\"button\" onclick=\"history.go(-1)\" value=\"&nbsp;&nbsp;OK&nbsp;&nbsp;\"></form></blockquote></body></html>\n",
+            ),
             other => self.by_prefix(other),
         }
     }
@@ -121,7 +181,11 @@ impl Site {
             return Page::redirect("/wp-login.php?redirect_to=%2Fwp-admin%2F&reauth=1");
         }
         if path.starts_with("/wp-json/") {
-            return Page::new(404, JSON, r#"{"code":"rest_no_route","message":"No route was found matching the URL and request method.","data":{"status":404}}"#);
+            return Page::new(
+                404,
+                JSON,
+                r#"{"code":"rest_no_route","message":"No route was found matching the URL and request method.","data":{"status":404}}"#,
+            );
         }
         if ["/wp-content", "/wp-content/plugins", "/wp-content/themes", "/wp-includes"].contains(&path) {
             return Page::new(200, HTML, "");
@@ -138,7 +202,8 @@ impl Site {
             "<article class=\"post-1 post type-post status-publish format-standard hentry\">\n<h2 class=\"entry-title\"><a href=\"/hello-world/\" rel=\"bookmark\">Welcome to {title}</a></h2>\n<div class=\"entry-content\"><p>Thank you for visiting our new website. We are still adding content, so please check back soon or contact us by phone.</p></div>\n<footer>Posted by <a href=\"/author/{author}/\">{author}</a></footer>\n</article>\n",
             author = self.author
         );
-        Page::new(200, HTML, self.layout(title, &body)).with("Link", "</wp-json/>; rel=\"https://api.w.org/\"")
+        Page::new(200, HTML, self.layout(title, &body))
+            .with("Link", "</wp-json/>; rel=\"https://api.w.org/\"")
     }
 
     fn layout(&self, title: &str, body: &str) -> String {
@@ -151,7 +216,10 @@ impl Site {
 
     fn wp_login(&self, post: bool, user: Option<&str>) -> Page {
         let error = match user {
-            Some("") if post => "<div id=\"login_error\"><strong>Error:</strong> The username field is empty.<br />\n</div>\n".to_owned(),
+            Some("") if post => {
+                "<div id=\"login_error\"><strong>Error:</strong> The username field is empty.<br />\n</div>\n"
+                    .to_owned()
+            }
             Some(user) if post && user == self.author => format!(
                 "<div id=\"login_error\"><strong>Error:</strong> The password you entered for the username <strong>{user}</strong> is incorrect. <a href=\"/wp-login.php?action=lostpassword\">Lost your password?</a><br />\n</div>\n"
             ),
@@ -180,16 +248,37 @@ impl Site {
         }
         let text = String::from_utf8_lossy(body);
         if text.contains("system.listMethods") {
-            let methods = ["system.multicall", "system.listMethods", "system.getCapabilities", "pingback.ping", "metaWeblog.newPost", "wp.getUsersBlogs", "wp.getPosts"];
-            let values: String = methods.iter().map(|m| format!("  <value><string>{m}</string></value>\n")).collect();
-            return Page::new(200, XML, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodResponse>\n  <params>\n    <param>\n      <value>\n      <array><data>\n{values}</data></array>\n      </value>\n    </param>\n  </params>\n</methodResponse>\n"));
+            let methods = [
+                "system.multicall",
+                "system.listMethods",
+                "system.getCapabilities",
+                "pingback.ping",
+                "metaWeblog.newPost",
+                "wp.getUsersBlogs",
+                "wp.getPosts",
+            ];
+            let values: String =
+                methods.iter().map(|m| format!("  <value><string>{m}</string></value>\n")).collect();
+            return Page::new(
+                200,
+                XML,
+                format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodResponse>\n  <params>\n    <param>\n      <value>\n      <array><data>\n{values}</data></array>\n      </value>\n    </param>\n  </params>\n</methodResponse>\n"
+                ),
+            );
         }
         let (code, message) = match () {
             () if text.contains("pingback.ping") => (0, ""),
             () if text.contains("<methodName>") => (403, "Incorrect username or password."),
             () => (-32700, "parse error. not well formed"),
         };
-        Page::new(200, XML, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodResponse>\n  <fault>\n    <value>\n      <struct>\n        <member>\n          <name>faultCode</name>\n          <value><int>{code}</int></value>\n        </member>\n        <member>\n          <name>faultString</name>\n          <value><string>{message}</string></value>\n        </member>\n      </struct>\n    </value>\n  </fault>\n</methodResponse>\n"))
+        Page::new(
+            200,
+            XML,
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodResponse>\n  <fault>\n    <value>\n      <struct>\n        <member>\n          <name>faultCode</name>\n          <value><int>{code}</int></value>\n        </member>\n        <member>\n          <name>faultString</name>\n          <value><string>{message}</string></value>\n        </member>\n      </struct>\n    </value>\n  </fault>\n</methodResponse>\n"
+            ),
+        )
     }
 
     fn wp_json(&self) -> Page {
@@ -208,25 +297,56 @@ impl Site {
     }
 
     fn readme(&self) -> Page {
-        Page::new(200, HTML, format!("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n<title>WordPress &rsaquo; ReadMe</title>\n</head>\n<body>\n<h1 id=\"logo\"><a href=\"https://wordpress.org/\">WordPress</a></h1>\n<p style=\"text-align: center\">Version {}</p>\n</body>\n</html>\n", self.version))
+        Page::new(
+            200,
+            HTML,
+            format!(
+                "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n<title>WordPress &rsaquo; ReadMe</title>\n</head>\n<body>\n<h1 id=\"logo\"><a href=\"https://wordpress.org/\">WordPress</a></h1>\n<p style=\"text-align: center\">Version {}</p>\n</body>\n</html>\n",
+                self.version
+            ),
+        )
     }
 
     fn feed(&self) -> Page {
-        Page::new(200, "application/rss+xml; charset=UTF-8", format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><rss version=\"2.0\">\n<channel>\n<title>{}</title>\n<link>/</link>\n<generator>https://wordpress.org/?v={}</generator>\n</channel>\n</rss>\n", self.title, self.version))
+        Page::new(
+            200,
+            "application/rss+xml; charset=UTF-8",
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?><rss version=\"2.0\">\n<channel>\n<title>{}</title>\n<link>/</link>\n<generator>https://wordpress.org/?v={}</generator>\n</channel>\n</rss>\n",
+                self.title, self.version
+            ),
+        )
     }
 
     fn dot_env(&self) -> Page {
         let (key, db, mail) = (self.secret("app", 32), self.secret("db", 16), self.secret("mail", 20));
-        Page::new(200, TEXT, format!("APP_NAME=\"{}\"\nAPP_ENV=production\nAPP_KEY=base64:{key}\nAPP_DEBUG=false\n\nDB_CONNECTION=mysql\nDB_HOST=127.0.0.1\nDB_PORT=3306\nDB_DATABASE=web\nDB_USERNAME=web\nDB_PASSWORD={db}\n\nMAIL_MAILER=smtp\nMAIL_HOST=127.0.0.1\nMAIL_PORT=587\nMAIL_USERNAME=noreply\nMAIL_PASSWORD={mail}\n", self.title))
+        Page::new(
+            200,
+            TEXT,
+            format!(
+                "APP_NAME=\"{}\"\nAPP_ENV=production\nAPP_KEY=base64:{key}\nAPP_DEBUG=false\n\nDB_CONNECTION=mysql\nDB_HOST=127.0.0.1\nDB_PORT=3306\nDB_DATABASE=web\nDB_USERNAME=web\nDB_PASSWORD={db}\n\nMAIL_MAILER=smtp\nMAIL_HOST=127.0.0.1\nMAIL_PORT=587\nMAIL_USERNAME=noreply\nMAIL_PASSWORD={mail}\n",
+                self.title
+            ),
+        )
     }
 
     fn git_config(&self) -> Page {
-        Page::new(200, TEXT, format!("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n[remote \"origin\"]\n\turl = git@git.internal:web/{}.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"main\"]\n\tremote = origin\n\tmerge = refs/heads/main\n", self.secret("repo", 6)))
+        Page::new(
+            200,
+            TEXT,
+            format!(
+                "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n[remote \"origin\"]\n\turl = git@git.internal:web/{}.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"main\"]\n\tremote = origin\n\tmerge = refs/heads/main\n",
+                self.secret("repo", 6)
+            ),
+        )
     }
 
     fn phpmyadmin(&self, post: bool, user: Option<&str>) -> Page {
         let error = match user {
-            Some(user) if post => format!("<div class=\"alert alert-danger\" role=\"alert\">mysqli::real_connect(): (HY000/1045): Access denied for user '{}'@'localhost' (using password: YES)</div>\n", escape(user)),
+            Some(user) if post => format!(
+                "<div class=\"alert alert-danger\" role=\"alert\">mysqli::real_connect(): (HY000/1045): Access denied for user '{}'@'localhost' (using password: YES)</div>\n",
+                escape(user)
+            ),
             _ => String::new(),
         };
         let token = self.secret("pma", 32);
@@ -246,7 +366,11 @@ impl Site {
     }
 
     fn hnap() -> Page {
-        Page::new(200, XML, "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\"><soap:Body><GetDeviceSettingsResponse xmlns=\"http://purenetworks.com/HNAP1/\"><GetDeviceSettingsResult>OK</GetDeviceSettingsResult><Type>GatewayWithWiFi</Type><VendorName>D-Link</VendorName><ModelName>DIR-850L</ModelName><FirmwareVersion>1.14</FirmwareVersion></GetDeviceSettingsResponse></soap:Body></soap:Envelope>\n")
+        Page::new(
+            200,
+            XML,
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\"><soap:Body><GetDeviceSettingsResponse xmlns=\"http://purenetworks.com/HNAP1/\"><GetDeviceSettingsResult>OK</GetDeviceSettingsResult><Type>GatewayWithWiFi</Type><VendorName>D-Link</VendorName><ModelName>DIR-850L</ModelName><FirmwareVersion>1.14</FirmwareVersion></GetDeviceSettingsResponse></soap:Body></soap:Envelope>\n",
+        )
     }
 
     fn not_found(&self) -> Page {
@@ -257,7 +381,13 @@ impl Site {
     /// Apache's own error page.
     pub(super) fn error(&self, status: u16, reason: &str, text: &str) -> Page {
         let server = escape(&self.server);
-        Page::new(status, "text/html; charset=iso-8859-1", format!("<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>{status} {reason}</title>\n</head><body>\n<h1>{reason}</h1>\n<p>{text}</p>\n<hr>\n<address>{server} Server</address>\n</body></html>\n"))
+        Page::new(
+            status,
+            "text/html; charset=iso-8859-1",
+            format!(
+                "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>{status} {reason}</title>\n</head><body>\n<h1>{reason}</h1>\n<p>{text}</p>\n<hr>\n<address>{server} Server</address>\n</body></html>\n"
+            ),
+        )
     }
 
     /// A fake secret: hexadecimal digits that belong to this site and `label`.
@@ -320,7 +450,10 @@ mod tests {
     }
 
     fn ask(method: &str, path: &str, body: &[u8], user: Option<&str>) -> Page {
-        let Parsed::Head(head, _) = Head::parse(format!("{method} {path} HTTP/1.1\r\n\r\n").as_bytes()) else { panic!("head") };
+        let Parsed::Head(head, _) = Head::parse(format!("{method} {path} HTTP/1.1\r\n\r\n").as_bytes())
+        else {
+            panic!("head")
+        };
         site("a").answer(&head, body, user)
     }
 
@@ -349,7 +482,9 @@ mod tests {
             assert_eq!(page.status, status, "{path}");
             assert!(page.body.contains(needle), "{path}: {}", page.body);
         }
-        assert!(get("/manager/html").headers.iter().any(|(n, v)| *n == "WWW-Authenticate" && v.contains("Basic")));
+        assert!(
+            get("/manager/html").headers.iter().any(|(n, v)| *n == "WWW-Authenticate" && v.contains("Basic"))
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::Service;
 use super::sftp::Sftp;
 use crate::limits::{SSH_CHANNELS_MAX, SSH_ENV_MAX, SSH_TUNNELS_MAX, TUNNEL_DATA_MAX, UNREAD_OUTPUT_MAX};
 use crate::session::{Session, text};
+use crate::shell::scp::{self, Request, Sink, Source};
 use crate::shell::{Login, Window};
 use crate::terminal::{Files, Open, Output, Terminal, now_ms};
 
@@ -55,6 +56,10 @@ enum Work {
     Terminal(Box<Terminal>),
     /// The SFTP subsystem.
     Sftp(Box<Sftp>),
+    /// An upload with the old scp protocol.
+    ScpSink(Box<Sink>),
+    /// A download with the old scp protocol.
+    ScpSource(Box<Source>),
     /// A tunnel to nowhere.
     Tunnel(Tunnel),
 }
@@ -67,7 +72,13 @@ struct Tunnel {
 }
 
 impl SshHandler {
-    pub(super) fn new(session: Session, service: Arc<Service>, local: SocketAddr, stop: CancellationToken, logged_in: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        session: Session,
+        service: Arc<Service>,
+        local: SocketAddr,
+        stop: CancellationToken,
+        logged_in: Arc<AtomicBool>,
+    ) -> Self {
         let files = service.machine.files();
         Self {
             session,
@@ -100,7 +111,13 @@ impl SshHandler {
             && let Some(control) = self.control.get()
         {
             // The session may be gone already; then there is nobody to say goodbye to.
-            let _ = control.disconnect(Disconnect::ProtocolError, "Too many authentication failures".into(), String::new()).await;
+            let _ = control
+                .disconnect(
+                    Disconnect::ProtocolError,
+                    "Too many authentication failures".into(),
+                    String::new(),
+                )
+                .await;
         }
         Auth::reject()
     }
@@ -118,20 +135,70 @@ impl SshHandler {
     }
 
     /// Starts a shell or command on a channel that has none yet.
-    async fn open(&mut self, id: ChannelId, command: Option<&[u8]>, wire: &mut Wire) -> Result<(), russh::Error> {
+    async fn open(
+        &mut self,
+        id: ChannelId,
+        command: Option<&[u8]>,
+        wire: &mut Wire,
+    ) -> Result<(), russh::Error> {
         if !matches!(self.channels.get(&id), Some(Work::Idle)) {
             return wire.channel_failure(id);
         }
         wire.channel_success(id)?;
+        let line = command.map(text).unwrap_or_default();
+        if let Some(request) = Request::parse(&line) {
+            return self.open_scp(id, &line, request, wire);
+        }
         let pty = self.ptys.get(&id).map(|(window, term)| (*window, term.as_str()));
         let open = match (command, pty) {
             (Some(command), pty) => Open::Exec(command, pty),
             (None, Some((window, term))) => Open::Terminal(window, term),
             (None, None) => Open::Piped,
         };
-        let (terminal, output) = Terminal::open(self.session.clone(), &self.service.machine, &self.files, &self.login(), open);
+        let (terminal, output) =
+            Terminal::open(self.session.clone(), &self.service.machine, &self.files, &self.login(), open);
         self.channels.insert(id, Work::Terminal(Box::new(terminal)));
         self.show(id, output, wire).await
+    }
+
+    /// Starts the remote side of `scp`.
+    fn open_scp(
+        &mut self,
+        id: ChannelId,
+        line: &str,
+        request: Request,
+        wire: &mut Wire,
+    ) -> Result<(), russh::Error> {
+        self.session.event("command.input", json!({ "input": line }));
+        let machine = &self.service.machine;
+        let (vfs, cred, home) = (self.files.vfs(), machine.cred(&self.user), machine.home(&self.user));
+        match request {
+            Request::Sink(path) => {
+                let sink = Sink::new(vfs.clone(), cred, &home, &path);
+                let step = sink.start();
+                self.channels.insert(id, Work::ScpSink(Box::new(sink)));
+                self.scp(id, step, wire)
+            }
+            Request::Source(path) => {
+                self.session.event("session.file_read", json!({ "path": path, "tool": "scp" }));
+                let source = Source::new(vfs, cred, &home, &path);
+                self.channels.insert(id, Work::ScpSource(Box::new(source)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what a step of scp led to and reports the files it completed.
+    fn scp(&mut self, id: ChannelId, step: scp::Step, wire: &mut Wire) -> Result<(), russh::Error> {
+        if !step.files.is_empty() {
+            self.files.report_written(&self.session);
+        }
+        self.send(id, step.reply, wire)?;
+        if let Some(code) = step.exit {
+            wire.exit_status_request(id, u32::try_from(code & 0xff).unwrap_or_default())?;
+            self.end(id, wire)?;
+        }
+        self.check_budget(wire)
     }
 
     /// Sends what a terminal said, after the time a real machine would have taken.
@@ -214,7 +281,10 @@ impl SshHandler {
             }));
         }
         // A far end that hangs up after the first request, as proxies and mail relays do with strangers.
-        let reply: &[u8] = if bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ") || bytes.starts_with(b"HEAD ") {
+        let reply: &[u8] = if bytes.starts_with(b"GET ")
+            || bytes.starts_with(b"POST ")
+            || bytes.starts_with(b"HEAD ")
+        {
             b"HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 146\r\nConnection: close\r\n\r\n<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
         } else if matches!(tunnel.port, 25 | 587) {
             b"421 4.7.0 Try again later, closing connection.\r\n"
@@ -230,7 +300,10 @@ impl SshHandler {
         if self.keys > KEYS_MAX {
             return;
         }
-        let md5 = key.to_bytes().map(|blob| md5::compute(blob).0.map(|b| format!("{b:02x}")).join(":")).unwrap_or_default();
+        let md5 = key
+            .to_bytes()
+            .map(|blob| md5::compute(blob).0.map(|b| format!("{b:02x}")).join(":"))
+            .unwrap_or_default();
         let members = json!({
             "username": user,
             "fingerprint": md5,
@@ -256,16 +329,26 @@ impl Handler for SshHandler {
             self.logged_in.store(true, Ordering::Relaxed);
             return Ok(Auth::Accept);
         }
-        let _ = timeout(Duration::from_millis(self.service.config.auth_delay_ms), self.stop.cancelled()).await;
+        let _ =
+            timeout(Duration::from_millis(self.service.config.auth_delay_ms), self.stop.cancelled()).await;
         Ok(self.refuse().await)
     }
 
-    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
         self.record_key(user, offer.public_key);
         Ok(self.refuse().await)
     }
 
-    async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         if self.channels.len() >= SSH_CHANNELS_MAX {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
@@ -288,7 +371,10 @@ impl Handler for SshHandler {
         self.tunnels += 1;
         if self.tunnels <= SSH_TUNNELS_MAX {
             // As Cowrie: in tunnel events dst_ip and dst_port are the tunnel's target.
-            self.session.event("direct-tcpip.request", json!({ "dst_ip": host, "dst_port": port, "orig_ip": origin, "orig_port": origin_port }));
+            self.session.event(
+                "direct-tcpip.request",
+                json!({ "dst_ip": host, "dst_port": port, "orig_ip": origin, "orig_port": origin_port }),
+            );
         }
         if self.tunnels > SSH_TUNNELS_MAX || self.channels.len() >= SSH_CHANNELS_MAX {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
@@ -307,7 +393,13 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    async fn channel_open_direct_streamlocal(&mut self, _channel: Channel<Msg>, path: &str, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         self.tunnels += 1;
         if self.tunnels <= SSH_TUNNELS_MAX {
             self.session.event("direct-streamlocal.request", json!({ "path": path }));
@@ -316,7 +408,14 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    async fn channel_open_x11(&mut self, _c: Channel<Msg>, _origin: &str, _port: u32, reply: ChannelOpenHandle, _wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn channel_open_x11(
+        &mut self,
+        _c: Channel<Msg>,
+        _origin: &str,
+        _port: u32,
+        reply: ChannelOpenHandle,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
@@ -336,7 +435,12 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _wire: &mut Wire) -> Result<bool, Self::Error> {
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        _wire: &mut Wire,
+    ) -> Result<bool, Self::Error> {
         self.tunnels += 1;
         if self.tunnels > SSH_TUNNELS_MAX {
             return Ok(false);
@@ -349,7 +453,12 @@ impl Handler for SshHandler {
         Ok(true)
     }
 
-    async fn cancel_tcpip_forward(&mut self, _address: &str, _port: u32, _wire: &mut Wire) -> Result<bool, Self::Error> {
+    async fn cancel_tcpip_forward(
+        &mut self,
+        _address: &str,
+        _port: u32,
+        _wire: &mut Wire,
+    ) -> Result<bool, Self::Error> {
         Ok(true)
     }
 
@@ -368,29 +477,52 @@ impl Handler for SshHandler {
             return wire.channel_failure(id);
         }
         self.session.event("client.size", json!({ "width": columns, "height": rows }));
-        let window = Window { columns: if columns == 0 { 80 } else { columns.min(1000) }, rows: if rows == 0 { 24 } else { rows.min(1000) } };
+        let window = Window {
+            columns: if columns == 0 { 80 } else { columns.min(1000) },
+            rows: if rows == 0 { 24 } else { rows.min(1000) },
+        };
         self.ptys.insert(id, (window, term.chars().take(64).collect()));
         wire.channel_success(id)
     }
 
-    async fn env_request(&mut self, id: ChannelId, name: &str, value: &str, wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        value: &str,
+        wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         self.variables += 1;
         if self.variables <= SSH_ENV_MAX {
             self.session.event("client.var", json!({ "name": name, "value": value }));
         }
         // AcceptEnv LANG LC_*, as Debian's sshd_config has it.
-        if name == "LANG" || name.starts_with("LC_") { wire.channel_success(id) } else { wire.channel_failure(id) }
+        if name == "LANG" || name.starts_with("LC_") {
+            wire.channel_success(id)
+        } else {
+            wire.channel_failure(id)
+        }
     }
 
     async fn shell_request(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), Self::Error> {
         self.open(id, None, wire).await
     }
 
-    async fn exec_request(&mut self, id: ChannelId, command: &[u8], wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         self.open(id, Some(command), wire).await
     }
 
-    async fn subsystem_request(&mut self, id: ChannelId, name: &str, wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         self.session.event("client.subsystem", json!({ "name": name }));
         if name != "sftp" || !matches!(self.channels.get(&id), Some(Work::Idle)) {
             return wire.channel_failure(id);
@@ -402,11 +534,27 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    async fn x11_request(&mut self, id: ChannelId, _single: bool, _protocol: &str, _cookie: &str, _screen: u32, wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _single: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         wire.channel_failure(id)
     }
 
-    async fn window_change_request(&mut self, id: ChannelId, columns: u32, rows: u32, _wide: u32, _high: u32, _wire: &mut Wire) -> Result<(), Self::Error> {
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        _wide: u32,
+        _high: u32,
+        _wire: &mut Wire,
+    ) -> Result<(), Self::Error> {
         if let Some(Work::Terminal(terminal)) = self.channels.get_mut(&id) {
             terminal.resize(Window { columns: columns.clamp(1, 1000), rows: rows.clamp(1, 1000) });
         }
@@ -420,6 +568,14 @@ impl Handler for SshHandler {
                 self.show(id, output, wire).await
             }
             Some(Work::Sftp(_)) => self.sftp(id, data, wire),
+            Some(Work::ScpSink(sink)) => {
+                let step = sink.input(data);
+                self.scp(id, step, wire)
+            }
+            Some(Work::ScpSource(source)) => {
+                let step = source.input(data);
+                self.scp(id, step, wire)
+            }
             Some(Work::Tunnel(_)) => self.tunnel(id, data, wire),
             Some(Work::Idle) | None => Ok(()),
         }
@@ -434,6 +590,14 @@ impl Handler for SshHandler {
             Some(Work::Sftp(_)) => {
                 wire.exit_status_request(id, 0)?;
                 self.end(id, wire)
+            }
+            Some(Work::ScpSink(sink)) => {
+                let step = sink.eof();
+                self.scp(id, step, wire)
+            }
+            Some(Work::ScpSource(source)) => {
+                let step = source.eof();
+                self.scp(id, step, wire)
             }
             Some(Work::Tunnel(_)) => self.end(id, wire),
             Some(Work::Idle) | None => Ok(()),

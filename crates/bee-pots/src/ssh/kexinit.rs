@@ -55,7 +55,10 @@ impl KexInit {
                 return Parsed::Invalid;
             }
             let Some((packet, next)) = after.split_at_checked(length) else {
-                return if after.get(1).is_some_and(|message| *message != MSG_KEXINIT && !MSG_BEFORE.contains(message)) {
+                return if after
+                    .get(1)
+                    .is_some_and(|message| *message != MSG_KEXINIT && !MSG_BEFORE.contains(message))
+                {
                     Parsed::Invalid
                 } else {
                     Parsed::Incomplete
@@ -63,7 +66,9 @@ impl KexInit {
             };
             let Some(payload) = payload(packet) else { return Parsed::Invalid };
             match payload.split_first() {
-                Some((&MSG_KEXINIT, body)) => return lists(body).map_or(Parsed::Invalid, |found| Parsed::Found(Box::new(found))),
+                Some((&MSG_KEXINIT, body)) => {
+                    return lists(body).map_or(Parsed::Invalid, |found| Parsed::Found(Box::new(found)));
+                }
                 Some((message, _)) if MSG_BEFORE.contains(message) => rest = next,
                 _ => return Parsed::Invalid,
             }
@@ -140,16 +145,24 @@ mod tests {
         packet
     }
 
-    const LISTS: [&str; 5] = ["curve25519-sha256,ext-info-c", "ssh-ed25519", "aes128-ctr", "hmac-sha2-256", "none,zlib"];
+    const LISTS: [&str; 5] =
+        ["curve25519-sha256,ext-info-c", "ssh-ed25519", "aes128-ctr", "hmac-sha2-256", "none,zlib"];
 
     #[test]
     fn the_lists_and_the_fingerprint_are_read() {
         let Parsed::Found(found) = KexInit::parse(&packet(LISTS)) else { panic!("not found") };
         assert_eq!(found.host_key, "ssh-ed25519");
         assert_eq!(names(&found.kex), ["curve25519-sha256", "ext-info-c"]);
-        assert_eq!(found.hassh_algorithms(), "curve25519-sha256,ext-info-c;aes128-ctr;hmac-sha2-256;none,zlib");
+        assert_eq!(
+            found.hassh_algorithms(),
+            "curve25519-sha256,ext-info-c;aes128-ctr;hmac-sha2-256;none,zlib"
+        );
         // echo -n "<the line above>" | md5sum
-        assert_eq!(found.hassh(), HEXLOWER.encode(&md5::compute("curve25519-sha256,ext-info-c;aes128-ctr;hmac-sha2-256;none,zlib").0));
+        assert_eq!(
+            found.hassh(),
+            HEXLOWER
+                .encode(&md5::compute("curve25519-sha256,ext-info-c;aes128-ctr;hmac-sha2-256;none,zlib").0)
+        );
     }
 
     /// The lists of OpenSSH 9.2 on Debian 12 and the HASSH that Cowrie reported for it.
@@ -158,7 +171,9 @@ mod tests {
         let kex = "sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,diffie-hellman-group14-sha256,ext-info-c,kex-strict-c-v00@openssh.com";
         let cipher = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com";
         let mac = "umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha1-etm@openssh.com,umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512,hmac-sha1";
-        let Parsed::Found(found) = KexInit::parse(&packet([kex, "ssh-ed25519", cipher, mac, "none,zlib@openssh.com,zlib"])) else {
+        let Parsed::Found(found) =
+            KexInit::parse(&packet([kex, "ssh-ed25519", cipher, mac, "none,zlib@openssh.com,zlib"]))
+        else {
             panic!("not found")
         };
         assert_eq!(found.hassh(), "472b5de333ad665af5cbf10ff892c4df");
@@ -184,7 +199,8 @@ mod tests {
     fn garbage_is_invalid() {
         let mut cut_list = packet(LISTS);
         cut_list[22..26].copy_from_slice(&u32::MAX.to_be_bytes());
-        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[0xff; 64], &framed(&[30, 1, 2]), &cut_list] {
+        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[0xff; 64], &framed(&[30, 1, 2]), &cut_list]
+        {
             assert_eq!(KexInit::parse(bytes), Parsed::Invalid, "{bytes:?}");
         }
     }

@@ -52,7 +52,11 @@ impl Service {
         let keys = host_keys::load_or_make(dir)?;
         let seed = if config.seed.is_empty() { pot_id } else { &config.seed };
         let machine = Machine::new(Family::Server, seed, &config.hostname, artifacts);
-        let banner = if config.banner.is_empty() { machine.system.persona().ssh_banner().to_owned() } else { config.banner.clone() };
+        let banner = if config.banner.is_empty() {
+            machine.system.persona().ssh_banner().to_owned()
+        } else {
+            config.banner.clone()
+        };
         let mut methods = MethodSet::empty();
         methods.push(MethodKind::PublicKey);
         methods.push(MethodKind::Password);
@@ -99,7 +103,8 @@ fn preferred(algorithms: Algorithms) -> Preferred {
         cipher::AES_192_CTR,
         cipher::AES_128_CTR,
     ];
-    const MACS: &[mac::Name] = &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
+    const MACS: &[mac::Name] =
+        &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
     // The order of sshd's default HostKey lines: RSA, ECDSA, Ed25519.
     let mut key = vec![
         Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
@@ -145,7 +150,10 @@ async fn session(connection: Connection, service: Arc<Service>) {
     let (version, read) = match greeting {
         Ok(Ok(Greeting::Version(version, read))) => (version, read),
         Ok(Ok(Greeting::NotSsh(said))) => {
-            session.event("client.version", json!({ "version": text(said.get(..256).unwrap_or(&said)), "malformed": true }));
+            session.event(
+                "client.version",
+                json!({ "version": text(said.get(..256).unwrap_or(&said)), "malformed": true }),
+            );
             return;
         }
         Ok(Ok(Greeting::Gone(said))) => {
@@ -166,7 +174,9 @@ async fn session(connection: Connection, service: Arc<Service>) {
     let logged_in = Arc::new(AtomicBool::new(false));
     let handler = SshHandler::new(session, Arc::clone(&service), local, stop.clone(), Arc::clone(&logged_in));
     let control = handler.control();
-    let Ok(mut running) = russh::server::run_stream(Arc::clone(&service.russh), stream, handler).await else { return };
+    let Ok(mut running) = russh::server::run_stream(Arc::clone(&service.russh), stream, handler).await else {
+        return;
+    };
     // Set once, here.
     let _ = control.set(running.handle());
     // However it ends - client gone, protocol broken, time over - the handler is dropped and closes the session.

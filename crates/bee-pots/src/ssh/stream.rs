@@ -50,9 +50,15 @@ pub(super) async fn greet(stream: &mut TcpStream, banner: &str) -> io::Result<Gr
         if let Some(end) = read.iter().position(|b| *b == b'\n') {
             let line: &[u8] = read.get(..end).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let complaint: &[u8] = if line.len() <= SSH_ID_MAX && std::str::from_utf8(line).is_ok() && (line.starts_with(b"SSH-2.0-") || line.starts_with(b"SSH-1.99-")) {
+            let complaint: &[u8] = if line.len() <= SSH_ID_MAX
+                && std::str::from_utf8(line).is_ok()
+                && (line.starts_with(b"SSH-2.0-") || line.starts_with(b"SSH-1.99-"))
+            {
                 return Ok(Greeting::Version(line.to_vec(), read.into()));
-            } else if line.starts_with(b"SSH-") && line.iter().filter(|b| **b == b'-').count() >= 2 && !line.starts_with(b"SSH-2.") {
+            } else if line.starts_with(b"SSH-")
+                && line.iter().filter(|b| **b == b'-').count() >= 2
+                && !line.starts_with(b"SSH-2.")
+            {
                 b"Protocol major versions differ.\r\n"
             } else {
                 b"Invalid SSH identification string.\r\n"
@@ -75,7 +81,14 @@ pub(super) async fn greet(stream: &mut TcpStream, banner: &str) -> io::Result<Gr
 impl SshStream {
     /// Continues after [`greet`]. `read` is what was read, `id_len` the length of the client's line with its end,
     /// `banner_len` that of ours.
-    pub(super) fn new(stream: TcpStream, read: Bytes, id_len: usize, banner_len: usize, stop: CancellationToken, on_kexinit: OnKexInit) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        read: Bytes,
+        id_len: usize,
+        banner_len: usize,
+        stop: CancellationToken,
+        on_kexinit: OnKexInit,
+    ) -> Self {
         let after = read.get(id_len..).unwrap_or_default().to_vec();
         let mut this = Self {
             stream,

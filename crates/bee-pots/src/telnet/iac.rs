@@ -194,7 +194,15 @@ mod tests {
     #[test]
     fn options_and_data_are_told_apart_in_order() {
         let items = decode(&[b"ab\xff\xfb\x1fcd\xff\xf4"]);
-        assert_eq!(items, [Item::Data(b"ab".to_vec()), Item::Option(251, NAWS), Item::Data(b"cd".to_vec()), Item::Command(244)]);
+        assert_eq!(
+            items,
+            [
+                Item::Data(b"ab".to_vec()),
+                Item::Option(251, NAWS),
+                Item::Data(b"cd".to_vec()),
+                Item::Command(244)
+            ]
+        );
     }
 
     #[test]
@@ -202,7 +210,11 @@ mod tests {
         let whole = b"x\xff\xfa\x1f\x00\x50\x00\x18\xff\xf0y\xff\xffz";
         for at in 0..whole.len() {
             let items = decode(&[&whole[..at], &whole[at..]]);
-            let data: Vec<u8> = items.iter().filter_map(|i| if let Item::Data(d) = i { Some(d.clone()) } else { None }).flatten().collect();
+            let data: Vec<u8> = items
+                .iter()
+                .filter_map(|i| if let Item::Data(d) = i { Some(d.clone()) } else { None })
+                .flatten()
+                .collect();
             assert_eq!(data, b"xy\xffz", "split at {at}");
             assert!(items.contains(&Item::Sub(NAWS, vec![0, 80, 0, 24])), "split at {at}");
         }
@@ -211,7 +223,10 @@ mod tests {
 
     #[test]
     fn every_line_end_is_one() {
-        assert_eq!(decode(&[b"a\r\nb\r\0c\rd\ne\r", b"\nf"]), [Item::Data(b"a\rb\rc\rd\re\r".to_vec()), Item::Data(b"f".to_vec())]);
+        assert_eq!(
+            decode(&[b"a\r\nb\r\0c\rd\ne\r", b"\nf"]),
+            [Item::Data(b"a\rb\rc\rd\re\r".to_vec()), Item::Data(b"f".to_vec())]
+        );
     }
 
     #[test]

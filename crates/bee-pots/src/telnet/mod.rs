@@ -49,7 +49,8 @@ impl Service {
             .map_err(|cause| PotError::Dir { dir: dir.join("artifacts"), cause })?;
         let seed = if config.seed.is_empty() { pot_id } else { &config.seed };
         let machine = Machine::new(Family::Device, seed, &config.hostname, artifacts);
-        let issue = if config.banner.is_empty() { String::new() } else { format!("{}\n", config.banner.trim_end()) };
+        let issue =
+            if config.banner.is_empty() { String::new() } else { format!("{}\n", config.banner.trim_end()) };
         Ok(Self { config, gate, machine, issue })
     }
 
@@ -80,7 +81,15 @@ async fn session(connection: Connection, service: Arc<Service>) {
         at_ms: now_ms(),
         ssh: false,
     };
-    let mut client = Client { stream, session, decoder: Decoder::default(), options: 0, window: Window::default(), idle: Duration::from_secs(service.config.idle_secs_max), typed: Vec::new() };
+    let mut client = Client {
+        stream,
+        session,
+        decoder: Decoder::default(),
+        options: 0,
+        window: Window::default(),
+        idle: Duration::from_secs(service.config.idle_secs_max),
+        typed: Vec::new(),
+    };
     tokio::select! {
         () = stop.cancelled() => {}
         // Ends when the client goes, is thrown out or logs out; none of these is an error of ours.
@@ -108,7 +117,12 @@ enum Read {
     End,
 }
 
-async fn talk(client: &mut Client, service: &Service, mut login: Login, stop: &CancellationToken) -> io::Result<()> {
+async fn talk(
+    client: &mut Client,
+    service: &Service,
+    mut login: Login,
+    stop: &CancellationToken,
+) -> io::Result<()> {
     client.stream.write_all(OFFER).await?;
     client.say(format!("\n{}{}", service.issue, service.prompt()).as_bytes()).await?;
     let admitted = match timeout(LOGIN_GRACE, log_in(client, service)).await {
@@ -136,12 +150,16 @@ async fn log_in(client: &mut Client, service: &Service) -> io::Result<Option<Str
         let Some(password) = client.line(false).await? else {
             // The name alone is worth keeping: half of a probe's request often is all there is.
             let (username, probe) = (text(&user), probe(&user));
-            client.session.event("login.failed", json!({ "username": username, "password": null, "probe": probe, "incomplete": true }));
+            client.session.event(
+                "login.failed",
+                json!({ "username": username, "password": null, "probe": probe, "incomplete": true }),
+            );
             return Ok(None);
         };
         let (username, password_text) = (text(&user), text(&password));
         let probe = probe(&user).or_else(|| self::probe(&password));
-        let admitted = probe.is_none() && service.gate.admit(client.session.source().ip(), &username, &password_text);
+        let admitted =
+            probe.is_none() && service.gate.admit(client.session.source().ip(), &username, &password_text);
         let mut members = json!({ "username": username, "password": password_text });
         if let Some(probe) = probe {
             members["probe"] = probe.into();
@@ -159,10 +177,16 @@ async fn log_in(client: &mut Client, service: &Service) -> io::Result<Option<Str
     Ok(None)
 }
 
-async fn run_shell(client: &mut Client, service: &Service, login: &Login, stop: &CancellationToken) -> io::Result<()> {
+async fn run_shell(
+    client: &mut Client,
+    service: &Service,
+    login: &Login,
+    stop: &CancellationToken,
+) -> io::Result<()> {
     let mut files = service.machine.files();
     let open = Open::Terminal(client.window, "vt102");
-    let (mut terminal, output) = Terminal::open(client.session.clone(), &service.machine, &files, login, open);
+    let (mut terminal, output) =
+        Terminal::open(client.session.clone(), &service.machine, &files, login, open);
     if !client.show(output, stop).await? {
         return Ok(());
     }
@@ -288,16 +312,30 @@ impl Client {
 /// Which other protocol's first words these are, if any: such a "login" is a scanner finding out what listens here.
 fn probe(line: &[u8]) -> Option<&'static str> {
     const WORDS: &[(&[u8], &str)] = &[
-        (b"GET ", "http"), (b"POST ", "http"), (b"HEAD ", "http"), (b"OPTIONS ", "http-or-rtsp"), (b"CONNECT ", "http"), (b"SSH-", "ssh"),
-        (b"EHLO", "smtp"), (b"HELO", "smtp"), (b"USER ", "ftp"), (b"TNMP", "tn3270"), (b"HELP", "help"), (b"\x16\x03", "tls"),
-        (b"JRMI", "rmi"), (b"MGLNDD", "magellan"), (b"DmdT", "dmdt"), (b"stats", "memcached"),
+        (b"GET ", "http"),
+        (b"POST ", "http"),
+        (b"HEAD ", "http"),
+        (b"OPTIONS ", "http-or-rtsp"),
+        (b"CONNECT ", "http"),
+        (b"SSH-", "ssh"),
+        (b"EHLO", "smtp"),
+        (b"HELO", "smtp"),
+        (b"USER ", "ftp"),
+        (b"TNMP", "tn3270"),
+        (b"HELP", "help"),
+        (b"\x16\x03", "tls"),
+        (b"JRMI", "rmi"),
+        (b"MGLNDD", "magellan"),
+        (b"DmdT", "dmdt"),
+        (b"stats", "memcached"),
     ];
     if let Some((_, name)) = WORDS.iter().find(|(word, _)| line.starts_with(word)) {
         return Some(name);
     }
     let odd = line.iter().filter(|b| **b < 0x20 || **b == 0x7f || **b >= 0x80).count();
     // Names in other scripts are UTF-8; raw binary is not.
-    (odd > 0 && (std::str::from_utf8(line).is_err() || line.iter().any(|b| *b < 0x20 && *b != b'\t'))).then_some("binary")
+    (odd > 0 && (std::str::from_utf8(line).is_err() || line.iter().any(|b| *b < 0x20 && *b != b'\t')))
+        .then_some("binary")
 }
 
 #[cfg(test)]

@@ -32,7 +32,12 @@ impl Raw {
                     let taken: Vec<u8> = self.received.drain(..at + needle.len()).collect();
                     return String::from_utf8_lossy(&taken).into_owned();
                 }
-                assert_ne!(self.stream.read_buf(&mut self.received).await.unwrap(), 0, "closed before {needle:?}: {:?}", String::from_utf8_lossy(&self.received));
+                assert_ne!(
+                    self.stream.read_buf(&mut self.received).await.unwrap(),
+                    0,
+                    "closed before {needle:?}: {:?}",
+                    String::from_utf8_lossy(&self.received)
+                );
             }
         })
         .await;
@@ -52,17 +57,26 @@ impl Raw {
 
 /// Whether a program is installed here.
 pub(crate) fn installed(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 /// Runs a program of this machine with a deadline.
 pub(crate) async fn run(program: &str, arguments: &[&str], input: Option<&str>) -> Output {
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command.env("LC_ALL", "C.UTF-8").env("LANG", "C.UTF-8");
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.unwrap_or_default().as_bytes()).await.unwrap();
     drop(stdin);
-    tokio::time::timeout(DEADLINE + Duration::from_secs(30), child.wait_with_output()).await.expect("the client hangs").unwrap()
+    tokio::time::timeout(DEADLINE + Duration::from_secs(30), child.wait_with_output())
+        .await
+        .expect("the client hangs")
+        .unwrap()
 }

@@ -15,7 +15,12 @@ fn numbers(events: &[Value]) -> Vec<u64> {
 }
 
 async fn emit(listener: TcpListener, cut_after: Option<usize>, count: u64) {
-    let target = EventTarget { address: listener.local_addr().unwrap(), pot_id: "pot-1".into(), pot_type: "ssh".into(), token: Some("t".into()) };
+    let target = EventTarget {
+        address: listener.local_addr().unwrap(),
+        pot_id: "pot-1".into(),
+        pot_type: "ssh".into(),
+        token: Some("t".into()),
+    };
     let (emitter, uplink) = Emitter::start(target);
     for n in 0..count {
         emitter.event("test.event", &Map::from_iter([("n".to_owned(), n.into())]));

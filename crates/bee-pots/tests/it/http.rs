@@ -22,16 +22,29 @@ async fn ask(trap: &Trap, request: &[u8]) -> (String, Vec<Value>) {
 async fn a_form_login_is_a_request_and_a_login() {
     let trap = http().await;
     let body = "log=admin&pwd=S3cret%21&wp-submit=Log+In";
-    let request = format!("POST /wp-login.php HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: test/1\r\nX-Forwarded-For: 8.8.8.8\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let request = format!(
+        "POST /wp-login.php HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: test/1\r\nX-Forwarded-For: 8.8.8.8\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
     let (reply, events) = ask(&trap, request.as_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("login_error"), "{reply}");
     check_sessions(&events, "http");
     let request = one(&events, "request");
     let data = &request["data"];
-    assert_eq!((&data["method"], &data["path"], &data["status"], &data["body"]), (&json!("POST"), &json!("/wp-login.php"), &json!(200), &json!(body)));
-    assert_eq!((&data["src_ip"], &data["x_forwarded_for"]), (&json!("127.0.0.1"), &json!("8.8.8.8")), "a claim is no source");
+    assert_eq!(
+        (&data["method"], &data["path"], &data["status"], &data["body"]),
+        (&json!("POST"), &json!("/wp-login.php"), &json!(200), &json!(body))
+    );
+    assert_eq!(
+        (&data["src_ip"], &data["x_forwarded_for"]),
+        (&json!("127.0.0.1"), &json!("8.8.8.8")),
+        "a claim is no source"
+    );
     let login = one(&events, "login");
-    assert_eq!((&login["data"]["username"], &login["data"]["password"], &login["data"]["success"]), (&json!("admin"), &json!("S3cret!"), &json!(false)));
+    assert_eq!(
+        (&login["data"]["username"], &login["data"]["password"], &login["data"]["success"]),
+        (&json!("admin"), &json!("S3cret!"), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -64,14 +77,23 @@ async fn a_body_over_the_cap_is_cut_and_counted() {
     assert!(reply.starts_with("HTTP/1.1 404"), "{reply}");
     let request = one(&events, "request");
     let data = &request["data"];
-    assert_eq!((&data["body_size"], &data["size"], &data["cut"]), (&json!(300_000), &json!(100_000), &json!(true)));
+    assert_eq!(
+        (&data["body_size"], &data["size"], &data["cut"]),
+        (&json!(300_000), &json!(100_000), &json!(true))
+    );
     assert_eq!(trap.artifact(&request).len(), 100_000);
 }
 
 #[tokio::test]
 async fn what_is_no_http_is_recorded_and_answered_with_400() {
     let trap = http().await;
-    for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"SSH-2.0-scanner\r\n\r\n", &[0; 300], b"GET / HTTP/1.1\r\nBad Header\r\n\r\n", b"\xff\xfe\xfd\r\n\r\n"] {
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"SSH-2.0-scanner\r\n\r\n",
+        &[0; 300],
+        b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"\xff\xfe\xfd\r\n\r\n",
+    ] {
         let (reply, events) = ask(&trap, bytes).await;
         assert!(reply.starts_with("HTTP/1.1 400 Bad Request"), "{bytes:?}: {reply}");
         let last = of(&events, "request").pop().unwrap();
@@ -87,7 +109,8 @@ async fn smuggling_and_endless_heads_are_refused() {
     let (reply, events) = ask(&trap, smuggle).await;
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
     assert_eq!(one(&events, "request")["data"]["malformed"], "contradictory or unknown framing");
-    let (reply, events) = ask(&trap, format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(40_000)).as_bytes()).await;
+    let (reply, events) =
+        ask(&trap, format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(40_000)).as_bytes()).await;
     assert!(reply.starts_with("HTTP/1.1 400") || reply.is_empty(), "{reply}");
     assert_eq!(of(&events, "request").len(), 2);
 }
@@ -119,16 +142,40 @@ async fn curl_logs_in_and_fetches() {
     }
     let trap = http().await;
     let base = format!("http://{}", trap.address);
-    let login = run("curl", &["-s", "-i", "-d", "log=admin&pwd=hunter2", &format!("{base}/wp-login.php")], None).await;
+    let login =
+        run("curl", &["-s", "-i", "-d", "log=admin&pwd=hunter2", &format!("{base}/wp-login.php")], None)
+            .await;
     assert!(String::from_utf8_lossy(&login.stdout).contains("login_error"));
-    let basic = run("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", "-u", "tomcat:s3cret", &format!("{base}/manager/html")], None).await;
+    let basic = run(
+        "curl",
+        &[
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-u",
+            "tomcat:s3cret",
+            &format!("{base}/manager/html"),
+        ],
+        None,
+    )
+    .await;
     assert_eq!(String::from_utf8_lossy(&basic.stdout), "401");
     let big = "x".repeat(200_000);
-    let upload = run("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", "-T", "-", &format!("{base}/x")], Some(&big)).await;
+    let upload = run(
+        "curl",
+        &["-s", "-o", "/dev/null", "-w", "%{http_code}", "-T", "-", &format!("{base}/x")],
+        Some(&big),
+    )
+    .await;
     assert_eq!(String::from_utf8_lossy(&upload.stdout), "404");
     let events = trap.intake.closed(3).await;
     check_sessions(&events, "http");
-    let logins: Vec<_> = of(&events, "login").iter().map(|e| (e["data"]["username"].clone(), e["data"]["password"].clone())).collect();
+    let logins: Vec<_> = of(&events, "login")
+        .iter()
+        .map(|e| (e["data"]["username"].clone(), e["data"]["password"].clone()))
+        .collect();
     assert_eq!(logins, [(json!("admin"), json!("hunter2")), (json!("tomcat"), json!("s3cret"))]);
     assert_eq!(of(&events, "request").pop().unwrap()["data"]["body_size"], 200_000);
 }

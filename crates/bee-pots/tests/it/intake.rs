@@ -51,7 +51,7 @@ impl Intake {
                     let mut read = 0;
                     while let Ok(Some(line)) = reader.next_line().await {
                         read += 1;
-                        if cut_after.is_some_and(|cut| read > cut) {
+                        if cut_after.is_some_and(|cut| read >= cut) {
                             break;
                         }
                         if cut_after.is_some_and(|cut| read > cut / 2) {
@@ -113,9 +113,15 @@ pub(crate) struct Trap {
 pub(crate) async fn trap(kind: Kind, config: Value) -> Trap {
     let intake = Intake::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let events = EventTarget { address: intake.address, pot_id: "pot-1".into(), pot_type: kind.name().into(), token: None };
+    let events = EventTarget {
+        address: intake.address,
+        pot_id: "pot-1".into(),
+        pot_type: kind.name().into(),
+        token: None,
+    };
     let listen = "127.0.0.1:0".parse().unwrap();
-    let pot = bee_pots::start(PotSetup { kind, listen, dir: dir.path().to_owned(), config, events }).await.unwrap();
+    let pot =
+        bee_pots::start(PotSetup { kind, listen, dir: dir.path().to_owned(), config, events }).await.unwrap();
     Trap { intake, address: pot.address(), dir, pot }
 }
 
@@ -123,7 +129,8 @@ impl Trap {
     /// The bytes of the artifact that an event tells of.
     pub(crate) fn artifact(&self, event: &Value) -> Vec<u8> {
         let data = &event["data"];
-        let path = self.dir.path().join(data["outfile"].as_str().unwrap_or_else(|| panic!("no outfile in {event}")));
+        let path =
+            self.dir.path().join(data["outfile"].as_str().unwrap_or_else(|| panic!("no outfile in {event}")));
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(path.file_name().unwrap().to_str().unwrap(), data["shasum"].as_str().unwrap());
         assert_eq!(data["size"], bytes.len());
@@ -133,7 +140,13 @@ impl Trap {
 
 /// The events whose type ends in `.name`.
 pub(crate) fn of(events: &[Value], name: &str) -> Vec<Value> {
-    events.iter().filter(|e| e["event_type"].as_str().is_some_and(|t| t.split_once('.').is_some_and(|(_, n)| n == name))).cloned().collect()
+    events
+        .iter()
+        .filter(|e| {
+            e["event_type"].as_str().is_some_and(|t| t.split_once('.').is_some_and(|(_, n)| n == name))
+        })
+        .cloned()
+        .collect()
 }
 
 /// The one event of this type.
@@ -154,7 +167,10 @@ pub(crate) fn check_sessions(events: &[Value], protocol: &str) {
             assert!(!data[member].is_null(), "{member} in {event}");
         }
         assert_eq!((&event["pot_id"], &data["protocol"]), (&Value::from("pot-1"), &Value::from(protocol)));
-        assert!(event["timestamp"].as_str().unwrap().ends_with('Z') && event["timestamp"].as_str().unwrap().len() == 27);
+        assert!(
+            event["timestamp"].as_str().unwrap().ends_with('Z')
+                && event["timestamp"].as_str().unwrap().len() == 27
+        );
         if kind.ends_with(".session.connect") {
             assert!(open.insert(session, true).is_none(), "{session} connects twice");
         } else {

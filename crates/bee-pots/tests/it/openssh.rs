@@ -9,8 +9,17 @@ use serde_json::json;
 use crate::clients::{installed, run};
 use crate::intake::{Trap, check_sessions, of, one, trap};
 
-const OPTIONS: [&str; 8] = [
-    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "PreferredAuthentications=password",
+const OPTIONS: [&str; 10] = [
+    "-o",
+    "BatchMode=no",
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "LogLevel=ERROR",
+    "-o",
+    "PreferredAuthentications=password",
 ];
 
 async fn ssh() -> Option<Trap> {
@@ -22,14 +31,16 @@ async fn ssh() -> Option<Trap> {
 
 async fn client(program: &str, trap: &Trap, arguments: &[&str], input: Option<&str>) -> Output {
     let port = trap.address.port().to_string();
-    let mut all = vec!["-p", "hunter2", program, "-F", "/dev/null", if program == "ssh" { "-p" } else { "-P" }, &port];
+    let mut all =
+        vec!["-p", "hunter2", program, "-F", "/dev/null", if program == "ssh" { "-p" } else { "-P" }, &port];
     all.extend(OPTIONS);
     all.extend(arguments);
     run("sshpass", &all, input).await
 }
 
 fn ok(output: &Output) -> String {
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{:?}: {text}", output.status);
     text
 }
@@ -49,7 +60,9 @@ async fn ssh_runs_commands() {
     assert_eq!(failed.status.code(), Some(1));
     let events = trap.intake.closed(2).await;
     check_sessions(&events, "ssh");
-    assert!(of(&events, "client.version")[0]["data"]["version"].as_str().unwrap().starts_with("SSH-2.0-OpenSSH_"));
+    assert!(
+        of(&events, "client.version")[0]["data"]["version"].as_str().unwrap().starts_with("SSH-2.0-OpenSSH_")
+    );
 }
 
 #[tokio::test]
@@ -88,7 +101,8 @@ async fn scp_downloads_a_fake_file() {
     let dir = tempfile::tempdir().unwrap();
     for flag in ["-O", "-s"] {
         let target = dir.path().join(flag);
-        ok(&client("scp", &trap, &[flag, "root@127.0.0.1:/etc/passwd", target.to_str().unwrap()], None).await);
+        ok(&client("scp", &trap, &[flag, "root@127.0.0.1:/etc/passwd", target.to_str().unwrap()], None)
+            .await);
         assert!(std::fs::read_to_string(&target).unwrap().starts_with("root:x:0:0:"));
     }
     check_sessions(&trap.intake.closed(2).await, "ssh");
@@ -99,9 +113,17 @@ async fn sftp_lists_uploads_renames_and_removes() {
     let Some(trap) = ssh().await else { return };
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), b"\x7fELF payload");
-    let batch = format!("pwd\nls -la /etc\nmkdir /tmp/d\nput {path} /tmp/d/a\nchmod 755 /tmp/d/a\nrename /tmp/d/a /tmp/d/b\nls -l /tmp/d\nget /tmp/d/b {}\ndf /\nrm /tmp/d/b\nrmdir /tmp/d\nbye\n", dir.path().join("back").display());
+    let batch = format!(
+        "pwd\nls -la /etc\nmkdir /tmp/d\nput {path} /tmp/d/a\nchmod 755 /tmp/d/a\nrename /tmp/d/a /tmp/d/b\nls -l /tmp/d\nget /tmp/d/b {}\ndf /\nrm /tmp/d/b\nrmdir /tmp/d\nbye\n",
+        dir.path().join("back").display()
+    );
     let said = ok(&client("sftp", &trap, &["-b", "-", "root@127.0.0.1"], Some(&batch)).await);
-    assert!(said.contains("Remote working directory: /root") && said.contains("passwd") && said.contains("/tmp/d/b"), "{said}");
+    assert!(
+        said.contains("Remote working directory: /root")
+            && said.contains("passwd")
+            && said.contains("/tmp/d/b"),
+        "{said}"
+    );
     assert_eq!(std::fs::read(dir.path().join("back")).unwrap(), b"\x7fELF payload");
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "ssh");
@@ -113,7 +135,8 @@ async fn sftp_lists_uploads_renames_and_removes() {
 #[tokio::test]
 async fn ssh_tunnels_are_recorded() {
     let Some(trap) = ssh().await else { return };
-    let said = client("ssh", &trap, &["-W", "192.0.2.1:80", "root@127.0.0.1"], Some("GET / HTTP/1.0\r\n\r\n")).await;
+    let said =
+        client("ssh", &trap, &["-W", "192.0.2.1:80", "root@127.0.0.1"], Some("GET / HTTP/1.0\r\n\r\n")).await;
     assert!(String::from_utf8_lossy(&said.stdout).contains("403 Forbidden"));
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "ssh");

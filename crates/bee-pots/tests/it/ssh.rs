@@ -76,15 +76,34 @@ async fn a_login_and_a_command_make_the_events_that_cowrie_makes() {
     leave(handle).await;
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "ssh");
-    let kinds: Vec<_> = events.iter().map(|e| e["event_type"].as_str().unwrap().trim_start_matches("cowrie.")).collect();
+    let kinds: Vec<_> =
+        events.iter().map(|e| e["event_type"].as_str().unwrap().trim_start_matches("cowrie.")).collect();
     assert_eq!(
         kinds,
-        ["session.connect", "client.version", "client.kex", "login.failed", "login.success", "session.params", "command.input", "command.failed", "session.closed"]
+        [
+            "session.connect",
+            "client.version",
+            "client.kex",
+            "login.failed",
+            "login.success",
+            "session.params",
+            "command.input",
+            "command.failed",
+            "session.closed"
+        ]
     );
     let kex = one(&events, "client.kex");
     assert_eq!(kex["data"]["hassh"].as_str().unwrap().len(), 32);
-    assert!(kex["data"]["hasshAlgorithms"].as_str().unwrap().starts_with("mlkem768x25519-sha256,curve25519-sha256,"));
-    assert_eq!(one(&events, "client.version")["data"]["version"].as_str().unwrap().get(..14), Some("SSH-2.0-russh_"));
+    assert!(
+        kex["data"]["hasshAlgorithms"]
+            .as_str()
+            .unwrap()
+            .starts_with("mlkem768x25519-sha256,curve25519-sha256,")
+    );
+    assert_eq!(
+        one(&events, "client.version")["data"]["version"].as_str().unwrap().get(..14),
+        Some("SSH-2.0-russh_")
+    );
     assert_eq!(one(&events, "command.input")["data"]["input"], "id; nosuchcmd --x");
 }
 
@@ -94,20 +113,29 @@ async fn a_key_is_recorded_and_refused() {
     let mut handle = connect(&trap).await;
     let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
     let sha256 = key.public_key().fingerprint(Default::default()).to_string();
-    let answer = handle.authenticate_publickey("git", PrivateKeyWithHashAlg::new(Arc::new(key), None)).await.unwrap();
+    let answer =
+        handle.authenticate_publickey("git", PrivateKeyWithHashAlg::new(Arc::new(key), None)).await.unwrap();
     let AuthResult::Failure { remaining_methods, .. } = answer else { panic!("let in") };
-    assert_eq!(remaining_methods.iter().map(|m| format!("{m:?}")).collect::<Vec<_>>(), ["PublicKey", "Password"]);
+    assert_eq!(
+        remaining_methods.iter().map(|m| format!("{m:?}")).collect::<Vec<_>>(),
+        ["PublicKey", "Password"]
+    );
     leave(handle).await;
     let events = trap.intake.closed(1).await;
     let offered = one(&events, "client.fingerprint");
-    assert_eq!((&offered["data"]["username"], &offered["data"]["type"]), (&json!("git"), &json!("ssh-ed25519")));
+    assert_eq!(
+        (&offered["data"]["username"], &offered["data"]["type"]),
+        (&json!("git"), &json!("ssh-ed25519"))
+    );
     assert_eq!(offered["data"]["fingerprint_sha256"], sha256);
     assert_eq!(offered["data"]["fingerprint"].as_str().unwrap().split(':').count(), 16);
 }
 
 #[tokio::test]
 async fn guessing_ends_after_the_allowed_attempts() {
-    let trap = trap(Kind::Ssh, json!({"auth_delay_ms": 0, "auth_attempts_max": 3, "auth": {"policy": "none"}})).await;
+    let trap =
+        trap(Kind::Ssh, json!({"auth_delay_ms": 0, "auth_attempts_max": 3, "auth": {"policy": "none"}}))
+            .await;
     let mut handle = connect(&trap).await;
     for password in ["a", "b"] {
         assert!(!handle.authenticate_password("root", password).await.unwrap().success());
@@ -136,15 +164,22 @@ async fn an_interactive_session_is_recorded_as_an_asciicast() {
     leave(handle).await;
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "ssh");
-    assert_eq!((&one(&events, "client.var")["data"]["name"], &one(&events, "client.size")["data"]["width"]), (&json!("LANG"), &json!(120)));
+    assert_eq!(
+        (&one(&events, "client.var")["data"]["name"], &one(&events, "client.size")["data"]["width"]),
+        (&json!("LANG"), &json!(120))
+    );
     let inputs: Vec<_> = of(&events, "command.input").iter().map(|e| e["data"]["input"].clone()).collect();
     assert_eq!(inputs, ["whoami", "exit"]);
     let log = one(&events, "log.closed");
     let cast = String::from_utf8(trap.artifact(&log)).unwrap();
     let lines: Vec<Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&lines[0]["version"], &lines[0]["width"], &lines[0]["env"]["TERM"]), (&json!(2), &json!(120), &json!("xterm-256color")));
+    assert_eq!(
+        (&lines[0]["version"], &lines[0]["width"], &lines[0]["env"]["TERM"]),
+        (&json!(2), &json!(120), &json!("xterm-256color"))
+    );
     assert!(lines.iter().skip(1).any(|l| l[1] == "r" && l[2] == "100x30"));
-    let shown: String = lines.iter().skip(1).filter(|l| l[1] == "o").map(|l| l[2].as_str().unwrap()).collect();
+    let shown: String =
+        lines.iter().skip(1).filter(|l| l[1] == "o").map(|l| l[2].as_str().unwrap()).collect();
     assert_eq!(shown, out);
 }
 
@@ -162,7 +197,13 @@ async fn a_file_written_by_a_command_is_kept() {
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "ssh");
     let files = of(&events, "session.file_download");
-    let of_file = |name: &str| files.iter().find(|e| e["data"]["destfile"] == name).unwrap_or_else(|| panic!("{name} in {files:#?}")).clone();
+    let of_file = |name: &str| {
+        files
+            .iter()
+            .find(|e| e["data"]["destfile"] == name)
+            .unwrap_or_else(|| panic!("{name} in {files:#?}"))
+            .clone()
+    };
     assert_eq!(trap.artifact(&of_file("/tmp/x.sh")), b"#!/bin/sh\n");
     assert_eq!(trap.artifact(&of_file("/tmp/stdin.bin")), b"\x7fELF\0\xff");
 }
@@ -177,9 +218,16 @@ async fn a_download_is_recorded_and_nothing_is_fetched() {
     exec(&handle, format!("wget {url} -O /tmp/x.sh || curl -o /tmp/y {url}").as_bytes()).await;
     leave(handle).await;
     let events = trap.intake.closed(1).await;
-    let downloads: Vec<_> = of(&events, "session.file_download").into_iter().filter(|e| e["data"]["url"].is_string()).collect();
-    assert_eq!((&downloads[0]["data"]["url"], &downloads[0]["data"]["fetched"]), (&json!(url), &json!(false)));
-    assert!(tokio::time::timeout(Duration::from_millis(50), bait.accept()).await.is_err(), "the trap fetched");
+    let downloads: Vec<_> =
+        of(&events, "session.file_download").into_iter().filter(|e| e["data"]["url"].is_string()).collect();
+    assert_eq!(
+        (&downloads[0]["data"]["url"], &downloads[0]["data"]["fetched"]),
+        (&json!(url), &json!(false))
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), bait.accept()).await.is_err(),
+        "the trap fetched"
+    );
 }
 
 #[tokio::test]
@@ -196,10 +244,16 @@ async fn tunnels_are_recorded_answered_and_lead_nowhere() {
     leave(handle).await;
     let events = trap.intake.closed(1).await;
     let request = one(&events, "direct-tcpip.request");
-    assert_eq!((&request["data"]["dst_ip"], &request["data"]["dst_port"], &request["data"]["orig_ip"]), (&json!("127.0.0.1"), &json!(port), &json!("10.0.0.1")));
+    assert_eq!(
+        (&request["data"]["dst_ip"], &request["data"]["dst_port"], &request["data"]["orig_ip"]),
+        (&json!("127.0.0.1"), &json!(port), &json!("10.0.0.1"))
+    );
     assert_eq!(one(&events, "direct-tcpip.data")["data"]["data"], "GET / HTTP/1.0\r\nHost: example\r\n\r\n");
     assert_eq!(one(&events, "tcpip-forward.request")["data"]["bind_ip"], "0.0.0.0");
-    assert!(tokio::time::timeout(Duration::from_millis(50), bait.accept()).await.is_err(), "the trap connected");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), bait.accept()).await.is_err(),
+        "the trap connected"
+    );
 }
 
 #[tokio::test]
@@ -262,7 +316,12 @@ async fn what_is_no_ssh_is_answered_as_openssh_answers_it() {
 #[tokio::test]
 async fn garbage_after_the_greeting_ends_its_own_session_only() {
     let trap = ssh().await;
-    let garbage: Vec<Vec<u8>> = vec![vec![0; 4096], vec![0xff; 4096], b"\x00\x00\x00\x0c\x0a\x14".repeat(100), (0..=255).cycle().take(50_000).collect()];
+    let garbage: Vec<Vec<u8>> = vec![
+        vec![0; 4096],
+        vec![0xff; 4096],
+        b"\x00\x00\x00\x0c\x0a\x14".repeat(100),
+        (0..=255).cycle().take(50_000).collect(),
+    ];
     for bytes in &garbage {
         let mut client = Raw::connect(trap.address).await;
         client.expect("\r\n").await;
@@ -300,9 +359,20 @@ async fn host_keys_stay_the_same_over_a_restart() {
     let intake = crate::intake::Intake::start().await;
     let mut seen = Vec::new();
     for _ in 0..2 {
-        let events = bee_pots::EventTarget { address: intake.address, pot_id: "pot-1".into(), pot_type: "ssh".into(), token: None };
+        let events = bee_pots::EventTarget {
+            address: intake.address,
+            pot_id: "pot-1".into(),
+            pot_type: "ssh".into(),
+            token: None,
+        };
         let listen = "127.0.0.1:0".parse().unwrap();
-        let setup = bee_pots::PotSetup { kind: Kind::Ssh, listen, dir: dir.path().to_owned(), config: Value::Null, events };
+        let setup = bee_pots::PotSetup {
+            kind: Kind::Ssh,
+            listen,
+            dir: dir.path().to_owned(),
+            config: Value::Null,
+            events,
+        };
         let pot = bee_pots::start(setup).await.unwrap();
         let (tell, told) = tokio::sync::oneshot::channel();
         let seer = Seer(Some(tell));

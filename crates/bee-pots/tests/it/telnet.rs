@@ -34,7 +34,8 @@ async fn a_worm_logs_in_without_answering_options_and_its_commands_are_recorded(
     assert_eq!(commands, ["id", "/bin/busybox ECCHI", "exit"]);
     let log = one(&events, "log.closed");
     let cast = String::from_utf8(trap.artifact(&log)).unwrap();
-    let lines: Vec<serde_json::Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["version"], 2);
     assert!(lines.iter().skip(1).any(|l| l[1] == "o" && l[2].as_str().unwrap().contains("uid=0(root)")));
     assert!(lines.iter().skip(1).any(|l| l[1] == "i" && l[2] == "id\r"));
@@ -42,7 +43,9 @@ async fn a_worm_logs_in_without_answering_options_and_its_commands_are_recorded(
 
 #[tokio::test]
 async fn refused_logins_are_asked_again_and_then_thrown_out() {
-    let trap = trap(Kind::Telnet, json!({"auth_delay_ms": 0, "auth": {"policy": "none"}, "auth_attempts_max": 2})).await;
+    let trap =
+        trap(Kind::Telnet, json!({"auth_delay_ms": 0, "auth": {"policy": "none"}, "auth_attempts_max": 2}))
+            .await;
     let mut client = Raw::connect(trap.address).await;
     for password in ["one", "two"] {
         client.expect("login: ").await;
@@ -71,7 +74,10 @@ async fn options_and_window_size_are_recorded() {
     drop(client);
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "telnet");
-    let options: Vec<_> = of(&events, "telnet.option").iter().map(|e| (e["data"]["command"].clone(), e["data"]["option_name"].clone())).collect();
+    let options: Vec<_> = of(&events, "telnet.option")
+        .iter()
+        .map(|e| (e["data"]["command"].clone(), e["data"]["option_name"].clone()))
+        .collect();
     assert_eq!(options, [(json!("WILL"), json!("NAWS")), (json!("DO"), json!("ECHO"))]);
     let size = one(&events, "client.size");
     assert_eq!((&size["data"]["width"], &size["data"]["height"]), (&json!(132), &json!(43)));
@@ -88,7 +94,10 @@ async fn a_probe_of_another_protocol_is_flagged_and_not_let_in() {
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "telnet");
     let failed = one(&events, "login.failed");
-    assert_eq!((&failed["data"]["probe"], &failed["data"]["username"]), (&json!("http"), &json!("GET / HTTP/1.0")));
+    assert_eq!(
+        (&failed["data"]["probe"], &failed["data"]["username"]),
+        (&json!("http"), &json!("GET / HTTP/1.0"))
+    );
     assert!(of(&events, "login.success").is_empty());
 }
 
