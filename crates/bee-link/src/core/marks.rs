@@ -124,6 +124,10 @@ impl Marks {
     }
 
     /// The log refused the group: what was admitted since the last commit is new again.
+    ///
+    /// Afterwards either try the same group again before any later batch, or close the connections of
+    /// its nodes *and drop every batch of theirs that is still queued*: a later batch admitted without
+    /// the ones before it looks like a jump, and what the node sends again would count as a repeat.
     pub fn rollback(&mut self) {
         self.settle(|position| position.admitted = position.durable);
     }

@@ -3,6 +3,12 @@
 //! `BEE_LINK_SEED=<n>` runs one seed, as printed by a failure; `BEE_LINK_SEEDS=<n>` runs so many
 //! from 0 on (300 without it).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a simulation that meets the unexpected has to stop, and its helpers are not test functions"
+)]
+
 mod sim;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -50,6 +50,8 @@ struct Process {
     sessions: HashMap<usize, (Session, bool)>,
     batches: Vec<Batch>,
     commit_coming: bool,
+    // The group that is being synced.
+    group: Option<(Vec<Batch>, Vec<Record>)>,
     jobs: VecDeque<Job>,
     persist_ms: u64,
     tick_ms: Option<u64>,
@@ -106,7 +108,7 @@ impl CoreMachine {
 
     /// Nothing waits to become durable.
     pub(super) fn is_idle(&self) -> bool {
-        self.process.as_ref().is_none_or(|p| p.batches.is_empty() && p.jobs.is_empty())
+        self.process.as_ref().is_none_or(|p| p.batches.is_empty() && p.group.is_none() && p.jobs.is_empty())
     }
 
     pub(super) fn durable_seq(&self, stream: &StreamId) -> u64 {
@@ -308,6 +310,7 @@ impl World {
                 self.persist(connection, changes, Some(verdict));
             }
             Output::Registered { node_id, .. } => {
+                self.connections[connection].registered_as = Some(node_id);
                 if let Some(older) = process.registry().attach(node_id, connection_id(connection)) {
                     self.tally.connections_replaced += 1;
                     self.session_input(older.0 as usize, Input::Replaced);
@@ -325,9 +328,8 @@ impl World {
                 }
             }
             Output::Gone { .. } => {
-                let (id, registry) = (connection_id(connection), process.registry.as_mut().unwrap());
-                let live = registry.nodes().map(|n| n.node_id).find(|n| registry.connection(*n) == Some(id));
-                if let Some(node_id) = live
+                let (id, registry) = (connection_id(connection), process.registry());
+                if let Some(node_id) = self.connections[connection].registered_as
                     && registry.detach(node_id, id)
                     && let Some(change) = registry.set_status(node_id, NodeStatus::Stopped, now.unix_ms)
                 {
@@ -402,10 +404,7 @@ impl World {
         if !self.core.is_life(life) {
             return;
         }
-        let fails = self.fault(20);
-        let (dies_before, dies_after) = (self.fault(300), self.fault(300));
         let process = self.core.process();
-        process.commit_coming = false;
         let batches = std::mem::take(&mut process.batches);
         let mut records = Vec::new();
         let mut repeats = 0;
@@ -423,8 +422,27 @@ impl World {
             records.push(Record { mark, events, gap: admit.gap });
         }
         self.tally.repeats_skipped += repeats;
+        self.core.process().group = Some((batches, records));
+        // A disk is slow at times, and nodes come back before it is done.
+        let slowest = if self.fault(10) { 10_000 } else { 60 };
+        let delay = self.rng.random_range(1..slowest);
+        self.after(delay, Moment::Synced { life });
+    }
+
+    pub(super) fn synced(&mut self, life: u64) {
+        if !self.core.is_life(life) {
+            return;
+        }
+        let fails = self.fault(20);
+        let (dies_before, dies_after) = (self.fault(300), self.fault(300));
         if dies_before {
             return self.crash_core();
+        }
+        let process = self.core.process();
+        process.commit_coming = false;
+        let (batches, records) = process.group.take().expect("a group is being synced");
+        if !process.batches.is_empty() {
+            self.schedule_commit();
         }
         if fails {
             self.tally.commits_failed += 1;
@@ -433,12 +451,15 @@ impl World {
             // A disk that comes back: the same group again. Or one that does not: the nodes of the
             // group are sent away and bring their events again.
             if self.rng.random_bool(0.5) {
-                self.core.process().batches = batches;
+                self.core.process().batches.splice(0..0, batches);
                 self.schedule_commit();
                 return;
             }
             for batch in batches {
-                if let Some(id) = self.core.process().registry().connection(batch.node_id) {
+                // A later batch without this one would look like a gap.
+                let Some(process) = self.core.process.as_mut() else { return };
+                process.batches.retain(|queued| queued.node_id != batch.node_id);
+                if let Some(id) = process.registry().connection(batch.node_id) {
                     let reason = "the log cannot be written".to_owned();
                     let shutdown = Input::Shutdown { code: ErrorCode::RegistrationFailed, reason };
                     self.session_input(id.0 as usize, shutdown);

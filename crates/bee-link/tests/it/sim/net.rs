@@ -1,7 +1,7 @@
 //! Links: ordered both ways, slow at times, cut at any moment, with or without their last bytes.
 
 use bee_link::core::{BatchHead, ConnectionId, PeerCertificate};
-use bee_wire::{CoreMessage, NodeMessage};
+use bee_wire::{CoreMessage, NodeId, NodeMessage};
 use rand::RngExt;
 
 use super::{Moment, World};
@@ -23,6 +23,7 @@ pub(super) struct Connection {
     // The life of Core that accepted it, and whether its session is open.
     pub(super) core_life: Option<u64>,
     pub(super) core_open: bool,
+    pub(super) registered_as: Option<NodeId>,
     // Order is kept by never delivering before what was sent earlier.
     pub(super) to_core_ms: u64,
     to_node_ms: u64,
@@ -47,6 +48,7 @@ impl World {
             node_open: true,
             core_life: None,
             core_open: false,
+            registered_as: None,
             to_core_ms: 0,
             to_node_ms: 0,
             to_core_until_ms: u64::MAX,
