@@ -73,6 +73,7 @@ impl Session {
     }
 
     /// Writes `<prefix>.<name>` with the session's own members and `members` (an object or `null`), which win.
+    /// A member that is `null` is left out.
     pub(crate) fn event(&self, name: &str, members: Value) {
         self.0.event(name, members);
     }
@@ -92,7 +93,7 @@ impl Inner {
     fn event(&self, name: &str, members: Value) {
         let mut data = self.common.clone();
         if let Value::Object(members) = members {
-            data.extend(members);
+            data.extend(members.into_iter().filter(|(_, value)| !value.is_null()));
         }
         let mut cut = false;
         data.values_mut().for_each(|value| shorten(value, &mut cut));

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -251,12 +251,13 @@ async fn answer(
     let keep = head.keep_alive() && body.broken.is_none() && !last;
 
     let mut members = request_members(&head, &page);
-    members["body_size"] = body.size.into();
+    members.insert("body_size".to_owned(), body.size.into());
     if let Some(why) = body.broken {
-        members["malformed"] = why.into();
+        members.insert("malformed".to_owned(), why.into());
     }
     if !body.memory.is_empty() {
-        members["body"] = text(body.memory.get(..HTTP_BODY_TEXT_MAX).unwrap_or(&body.memory)).into();
+        let shown = text(body.memory.get(..HTTP_BODY_TEXT_MAX).unwrap_or(&body.memory));
+        members.insert("body".to_owned(), shown.into());
     }
     // What an event shows whole needs no file beside it.
     let shown = body.memory.len() <= HTTP_BODY_TEXT_MAX && std::str::from_utf8(&body.memory).is_ok();
@@ -268,11 +269,11 @@ async fn answer(
             None => artifacts.keep("payload", &memory),
         })
         .await;
-        if let (Ok(kept), Value::Object(members)) = (kept, &mut members) {
+        if let Ok(kept) = kept {
             members.extend(kept.members());
         }
     }
-    session.event("request", members);
+    session.event("request", Value::Object(members));
     for pair in pairs {
         session.event("login", json!({
             "username": pair.username, "password": pair.password, "method": pair.method, "path": head.path(), "success": false,
@@ -284,13 +285,18 @@ async fn answer(
     Ok(keep)
 }
 
-fn request_members(head: &Head, page: &Page) -> Value {
+fn request_members(head: &Head, page: &Page) -> Map<String, Value> {
     let headers: Vec<[String; 2]> =
         head.headers.iter().map(|(name, value)| [clip(name), clip(value)]).collect();
-    let mut members = json!({
-        "method": head.method, "url": head.target, "path": head.path(), "query": head.query(), "version": format!("HTTP/1.{}", head.minor),
-        "headers": headers, "status": page.status,
-    });
+    let mut members = Map::from_iter([
+        ("method".to_owned(), Value::from(head.method.as_str())),
+        ("url".to_owned(), head.target.as_str().into()),
+        ("path".to_owned(), head.path().into()),
+        ("query".to_owned(), head.query().into()),
+        ("version".to_owned(), format!("HTTP/1.{}", head.minor).into()),
+        ("headers".to_owned(), json!(headers)),
+        ("status".to_owned(), page.status.into()),
+    ]);
     for (member, field) in [
         ("host", "host"),
         ("user_agent", "user-agent"),
@@ -300,7 +306,7 @@ fn request_members(head: &Head, page: &Page) -> Value {
         ("x_forwarded_for", "x-forwarded-for"),
     ] {
         if let Some(value) = head.header(field) {
-            members[member] = clip(value).into();
+            members.insert(member.to_owned(), clip(value).into());
         }
     }
     members

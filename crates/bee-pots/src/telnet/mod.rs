@@ -124,7 +124,8 @@ async fn talk(
     stop: &CancellationToken,
 ) -> io::Result<()> {
     client.stream.write_all(OFFER).await?;
-    client.say(format!("\n{}{}", service.issue, service.prompt()).as_bytes()).await?;
+    // BusyBox prints its line end through a terminal that adds another CR.
+    client.say(format!("\r\r\n{}{}", service.issue, service.prompt()).as_bytes()).await?;
     let admitted = match timeout(LOGIN_GRACE, log_in(client, service)).await {
         Ok(user) => user?,
         Err(_) => {
@@ -140,6 +141,8 @@ async fn talk(
 
 /// Asks for name and password until one pair is let in (its user) or the client has had its tries (`None`).
 async fn log_in(client: &mut Client, service: &Service) -> io::Result<Option<String>> {
+    // A scanner's probe goes on over several lines: what follows its first is no login either.
+    let mut probed = None;
     for attempt in 1..=service.config.auth_attempts_max {
         let Some(user) = client.line(true).await? else { return Ok(None) };
         if user.is_empty() && attempt < service.config.auth_attempts_max {
@@ -149,21 +152,19 @@ async fn log_in(client: &mut Client, service: &Service) -> io::Result<Option<Str
         client.say(b"Password: ").await?;
         let Some(password) = client.line(false).await? else {
             // The name alone is worth keeping: half of a probe's request often is all there is.
-            let (username, probe) = (text(&user), probe(&user));
+            probed = probed.or_else(|| probe(&user));
+            let username = text(&user);
             client.session.event(
                 "login.failed",
-                json!({ "username": username, "password": null, "probe": probe, "incomplete": true }),
+                json!({ "username": username, "password": null, "probe": probed, "incomplete": true }),
             );
             return Ok(None);
         };
         let (username, password_text) = (text(&user), text(&password));
-        let probe = probe(&user).or_else(|| self::probe(&password));
+        probed = probed.or_else(|| probe(&user)).or_else(|| probe(&password));
         let admitted =
-            probe.is_none() && service.gate.admit(client.session.source().ip(), &username, &password_text);
-        let mut members = json!({ "username": username, "password": password_text });
-        if let Some(probe) = probe {
-            members["probe"] = probe.into();
-        }
+            probed.is_none() && service.gate.admit(client.session.source().ip(), &username, &password_text);
+        let members = json!({ "username": username, "password": password_text, "probe": probed });
         client.session.event(if admitted { "login.success" } else { "login.failed" }, members);
         if admitted {
             return Ok(Some(username));
@@ -257,17 +258,19 @@ impl Client {
                         end = Some(true);
                     }
                     8 | 127 => {
-                        if line.pop().is_some() && echo {
-                            shown.extend(b"\x08 \x08");
-                        }
+                        let erased = line.pop().is_some();
+                        shown.extend_from_slice(if erased && echo { b"\x08 \x08" } else { b"" });
                     }
                     // ^D on an empty line, ^C.
                     4 if line.is_empty() => end = Some(false),
                     3 => end = Some(false),
                     byte if line.len() < TELNET_LINE_MAX => {
                         line.push(byte);
-                        if echo {
-                            shown.push(byte);
+                        match byte {
+                            _ if !echo => {}
+                            // As a terminal with ECHOCTL shows control characters.
+                            0..0x20 => shown.extend([b'^', byte ^ 0x40]),
+                            byte => shown.push(byte),
                         }
                     }
                     _ => {}

@@ -25,7 +25,7 @@ async fn emit(listener: TcpListener, cut_after: Option<usize>, count: u64) {
     for n in 0..count {
         emitter.event("test.event", &Map::from_iter([("n".to_owned(), n.into())]));
     }
-    let intake = Intake::on(listener, cut_after).await;
+    let intake = Intake::on(listener, cut_after);
     let events = intake.wait("event", |events| events.len() as u64 >= count).await;
     assert_eq!(numbers(&events), (0..count).collect::<Vec<_>>(), "each once, in order");
     emitter.flush(Duration::from_secs(10)).await;

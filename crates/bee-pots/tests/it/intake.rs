@@ -25,11 +25,11 @@ pub(crate) struct Intake {
 
 impl Intake {
     pub(crate) async fn start() -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), None).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), None)
     }
 
     /// With `cut_after`, each connection is cut after that many lines, of which only half were stored and acknowledged.
-    pub(crate) async fn on(listener: TcpListener, cut_after: Option<usize>) -> Self {
+    pub(crate) fn on(listener: TcpListener, cut_after: Option<usize>) -> Self {
         let address = listener.local_addr().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, changed) = watch::channel(0);

@@ -70,7 +70,7 @@ async fn options_and_window_size_are_recorded() {
     client.send(b"a\x7fadmin\r\0").await;
     client.expect("Password: ").await;
     client.send(b"admin\r\0").await;
-    client.expect("$ ").await;
+    client.expect("# ").await;
     drop(client);
     let events = trap.intake.closed(1).await;
     check_sessions(&events, "telnet");
@@ -98,6 +98,21 @@ async fn a_probe_of_another_protocol_is_flagged_and_not_let_in() {
         (&failed["data"]["probe"], &failed["data"]["username"]),
         (&json!("http"), &json!("GET / HTTP/1.0"))
     );
+    assert!(of(&events, "login.success").is_empty());
+}
+
+#[tokio::test]
+async fn no_line_of_a_probe_is_a_login() {
+    let trap = telnet().await;
+    let mut client = Raw::connect(trap.address).await;
+    let sip = "OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/TCP nm\r\nFrom: <sip:nm@nm>;tag=root\r\nTo: <sip:nm2@nm2>\r\n";
+    client.send(sip.as_bytes()).await;
+    client.expect("Login incorrect").await;
+    client.expect("Login incorrect").await;
+    drop(client);
+    let events = trap.intake.closed(1).await;
+    let failed = of(&events, "login.failed");
+    assert!(failed.len() >= 2 && failed.iter().all(|e| e["data"]["probe"] == "http-or-rtsp"), "{failed:#?}");
     assert!(of(&events, "login.success").is_empty());
 }
 
