@@ -50,6 +50,8 @@ pub const SFTP_HANDLES_MAX: usize = 64;
 /// Bytes of standard input kept from an exec request (`cat > file`, `sh`), in bytes.
 pub const STDIN_MAX: usize = 1024 * 1024;
 
+/// Time for a Telnet login, as BusyBox's `login`.
+pub const TELNET_LOGIN_GRACE: Duration = Duration::from_secs(60);
 /// Longest Telnet login or password line.
 pub const TELNET_LINE_MAX: usize = 512;
 /// Longest Telnet subnegotiation kept; the rest is skipped.

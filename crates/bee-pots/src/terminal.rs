@@ -17,15 +17,15 @@ use crate::session::Session;
 use crate::shell::{Console, Effect, Login, Reaction, Settings, Shell, System, Window};
 use crate::vfs::{Cred, Origin, SharedVfs, Written};
 
-/// What the attackers' files may take in memory over all sessions of a trap, in bytes.
-const FILES_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What attackers' files and unfinished input may take in memory over all sessions of a trap, in bytes.
+const HELD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The fake machine of a trap with what its sessions share.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) system: Arc<System>,
     pub(crate) artifacts: Artifacts,
-    files_bytes: AtomicU64,
+    held_bytes: AtomicU64,
 }
 
 /// One connection's files on that machine. Gives its memory back when dropped.
@@ -77,7 +77,7 @@ impl Machine {
         let persona = Persona::derive(seed.as_bytes(), family, now_ms() / 1000);
         let persona = if hostname.is_empty() { persona } else { persona.with_hostname(hostname) };
         let system = System::new(persona, Settings::default());
-        Arc::new(Self { system, artifacts, files_bytes: AtomicU64::new(0) })
+        Arc::new(Self { system, artifacts, held_bytes: AtomicU64::new(0) })
     }
 
     /// A fresh view of the machine's files for one connection.
@@ -106,17 +106,15 @@ impl Files {
         &self.vfs
     }
 
-    /// Counts what the connection holds now; `false` when all connections together hold too much and this one has to end.
-    pub(crate) fn within_budget(&mut self) -> bool {
-        let now = self.vfs.lock().bytes();
+    /// Counts what the connection holds now: its files and `more` bytes besides. `false` when all connections together hold
+    /// too much and this one has to end.
+    pub(crate) fn within_budget(&mut self, more: u64) -> bool {
+        let now = self.vfs.lock().bytes() + more;
         let before = std::mem::replace(&mut self.counted, now);
-        let total = &self.machine.files_bytes;
-        let sum = if now >= before {
-            total.fetch_add(now - before, Ordering::Relaxed) + (now - before)
-        } else {
-            total.fetch_sub(before - now, Ordering::Relaxed)
-        };
-        now <= before || sum <= FILES_BYTES_MAX
+        let held = &self.machine.held_bytes;
+        held.fetch_add(now, Ordering::Relaxed);
+        let sum = held.fetch_sub(before, Ordering::Relaxed).saturating_sub(before);
+        now <= before || sum <= HELD_BYTES_MAX
     }
 
     /// Reports and keeps every file written since the last call.
@@ -129,7 +127,7 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        self.machine.files_bytes.fetch_sub(self.counted, Ordering::Relaxed);
+        self.machine.held_bytes.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

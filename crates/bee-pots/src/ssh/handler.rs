@@ -18,12 +18,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Service;
+use super::channel::{Open, Outcome, Tunnel, Work};
 use super::sftp::Sftp;
-use crate::limits::{SSH_CHANNELS_MAX, SSH_ENV_MAX, SSH_TUNNELS_MAX, TUNNEL_DATA_MAX, UNREAD_OUTPUT_MAX};
+use crate::limits::{SSH_CHANNELS_MAX, SSH_ENV_MAX, SSH_TUNNELS_MAX, UNREAD_OUTPUT_MAX};
 use crate::session::{Session, text};
-use crate::shell::scp::{self, Request, Sink, Source};
+use crate::shell::scp::{Request, Sink, Source};
 use crate::shell::{Login, Window};
-use crate::terminal::{Files, Open, Output, Terminal, now_ms};
+use crate::terminal::{self, Files, Terminal, now_ms};
 
 /// Keys recorded for one connection.
 const KEYS_MAX: u32 = 32;
@@ -43,32 +44,7 @@ pub(super) struct SshHandler {
     tunnels: usize,
     variables: usize,
     files: Files,
-    channels: HashMap<ChannelId, Work>,
-    ptys: HashMap<ChannelId, (Window, String)>,
-    unread: HashMap<ChannelId, usize>,
-}
-
-/// What a channel is used for.
-enum Work {
-    /// Opened, nothing asked yet.
-    Idle,
-    /// A shell or one command.
-    Terminal(Box<Terminal>),
-    /// The SFTP subsystem.
-    Sftp(Box<Sftp>),
-    /// An upload with the old scp protocol.
-    ScpSink(Box<Sink>),
-    /// A download with the old scp protocol.
-    ScpSource(Box<Source>),
-    /// A tunnel to nowhere.
-    Tunnel(Tunnel),
-}
-
-struct Tunnel {
-    number: usize,
-    host: String,
-    port: u32,
-    recorded: usize,
+    channels: HashMap<ChannelId, Open>,
 }
 
 impl SshHandler {
@@ -94,8 +70,6 @@ impl SshHandler {
             variables: 0,
             files,
             channels: HashMap::new(),
-            ptys: HashMap::new(),
-            unread: HashMap::new(),
         }
     }
 
@@ -134,6 +108,18 @@ impl SshHandler {
         }
     }
 
+    /// Whether a channel is there and not used yet.
+    fn is_idle(&self, id: ChannelId) -> bool {
+        self.channels.get(&id).is_some_and(|channel| matches!(channel.work, Work::Idle))
+    }
+
+    /// Gives a channel its use.
+    fn set(&mut self, id: ChannelId, work: Work) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.work = work;
+        }
+    }
+
     /// Starts a shell or command on a channel that has none yet.
     async fn open(
         &mut self,
@@ -141,158 +127,90 @@ impl SshHandler {
         command: Option<&[u8]>,
         wire: &mut Wire,
     ) -> Result<(), russh::Error> {
-        if !matches!(self.channels.get(&id), Some(Work::Idle)) {
+        if !self.is_idle(id) {
             return wire.channel_failure(id);
         }
         wire.channel_success(id)?;
         let line = command.map(text).unwrap_or_default();
         if let Some(request) = Request::parse(&line) {
-            return self.open_scp(id, &line, request, wire);
+            let first = self.open_scp(id, &line, request);
+            return self.show(id, first, wire).await;
         }
-        let pty = self.ptys.get(&id).map(|(window, term)| (*window, term.as_str()));
+        let pty = self.channels.get(&id).and_then(|channel| channel.pty.clone());
+        let pty = pty.as_ref().map(|(window, term)| (*window, term.as_str()));
         let open = match (command, pty) {
-            (Some(command), pty) => Open::Exec(command, pty),
-            (None, Some((window, term))) => Open::Terminal(window, term),
-            (None, None) => Open::Piped,
+            (Some(command), pty) => terminal::Open::Exec(command, pty),
+            (None, Some((window, term))) => terminal::Open::Terminal(window, term),
+            (None, None) => terminal::Open::Piped,
         };
         let (terminal, output) =
             Terminal::open(self.session.clone(), &self.service.machine, &self.files, &self.login(), open);
-        self.channels.insert(id, Work::Terminal(Box::new(terminal)));
-        self.show(id, output, wire).await
+        self.set(id, Work::Terminal(Box::new(terminal)));
+        self.show(id, output.into(), wire).await
     }
 
     /// Starts the remote side of `scp`.
-    fn open_scp(
-        &mut self,
-        id: ChannelId,
-        line: &str,
-        request: Request,
-        wire: &mut Wire,
-    ) -> Result<(), russh::Error> {
+    fn open_scp(&mut self, id: ChannelId, line: &str, request: Request) -> Outcome {
         self.session.event("command.input", json!({ "input": line }));
         let machine = &self.service.machine;
         let (vfs, cred, home) = (self.files.vfs(), machine.cred(&self.user), machine.home(&self.user));
         match request {
             Request::Sink(path) => {
                 let sink = Sink::new(vfs.clone(), cred, &home, &path);
-                let step = sink.start();
-                self.channels.insert(id, Work::ScpSink(Box::new(sink)));
-                self.scp(id, step, wire)
+                let first = sink.start();
+                self.set(id, Work::ScpSink(Box::new(sink)));
+                first.into()
             }
             Request::Source(path) => {
                 self.session.event("session.file_read", json!({ "path": path, "tool": "scp" }));
                 let source = Source::new(vfs, cred, &home, &path);
-                self.channels.insert(id, Work::ScpSource(Box::new(source)));
-                Ok(())
+                self.set(id, Work::ScpSource(Box::new(source)));
+                Outcome::default()
             }
         }
     }
 
-    /// Sends what a step of scp led to and reports the files it completed.
-    fn scp(&mut self, id: ChannelId, step: scp::Step, wire: &mut Wire) -> Result<(), russh::Error> {
-        if !step.files.is_empty() {
-            self.files.report_written(&self.session);
-        }
-        self.send(id, step.reply, wire)?;
-        if let Some(code) = step.exit {
-            wire.exit_status_request(id, u32::try_from(code & 0xff).unwrap_or_default())?;
-            self.end(id, wire)?;
-        }
-        self.check_budget(wire)
-    }
-
-    /// Sends what a terminal said, after the time a real machine would have taken.
-    async fn show(&mut self, id: ChannelId, output: Output, wire: &mut Wire) -> Result<(), russh::Error> {
+    /// Sends what a step of a channel led to, after the time a real machine would have taken.
+    async fn show(&mut self, id: ChannelId, outcome: Outcome, wire: &mut Wire) -> Result<(), russh::Error> {
+        let Outcome { output, files, close } = outcome;
         if output.delay_ms > 0 {
             let _ = timeout(Duration::from_millis(output.delay_ms), self.stop.cancelled()).await;
         }
+        if files {
+            self.files.report_written(&self.session);
+        }
+        self.count_unread(id, output.stdout.len() + output.stderr.len(), wire)?;
         if !output.stderr.is_empty() {
-            self.unread(id, output.stderr.len(), wire)?;
             wire.extended_data(id, 1, output.stderr)?;
         }
-        self.send(id, output.stdout, wire)?;
+        if !output.stdout.is_empty() {
+            wire.data(id, output.stdout)?;
+        }
         if let Some(code) = output.exit {
             wire.exit_status_request(id, u32::try_from(code & 0xff).unwrap_or_default())?;
-            self.end(id, wire)?;
         }
-        self.check_budget(wire)
-    }
-
-    fn send(&mut self, id: ChannelId, bytes: Vec<u8>, wire: &mut Wire) -> Result<(), russh::Error> {
-        if bytes.is_empty() {
-            return Ok(());
+        if close || output.exit.is_some() {
+            self.channels.remove(&id);
+            wire.eof(id)?;
+            wire.close(id)?;
         }
-        self.unread(id, bytes.len(), wire)?;
-        wire.data(id, bytes)
+        let typed = self.channels.values().map(|channel| channel.typed).sum();
+        if self.files.within_budget(typed) {
+            Ok(())
+        } else {
+            wire.disconnect(Disconnect::ByApplication, "", "")
+        }
     }
 
     /// Counts output that a client leaves unread, and ends its connection when that is too much.
-    fn unread(&mut self, id: ChannelId, bytes: usize, wire: &mut Wire) -> Result<(), russh::Error> {
-        let waiting = self.unread.entry(id).or_default();
-        *waiting = if wire.has_pending_data(id) { *waiting + bytes } else { bytes };
-        if *waiting > UNREAD_OUTPUT_MAX {
-            wire.disconnect(Disconnect::ByApplication, "", "")?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), russh::Error> {
-        self.forget(id);
-        wire.eof(id)?;
-        wire.close(id)
-    }
-
-    fn forget(&mut self, id: ChannelId) {
-        self.channels.remove(&id);
-        self.ptys.remove(&id);
-        self.unread.remove(&id);
-    }
-
-    fn check_budget(&mut self, wire: &mut Wire) -> Result<(), russh::Error> {
-        if self.files.within_budget() {
-            return Ok(());
-        }
-        wire.disconnect(Disconnect::ByApplication, "", "")
-    }
-
-    fn sftp(&mut self, id: ChannelId, bytes: &[u8], wire: &mut Wire) -> Result<(), russh::Error> {
-        let Some(Work::Sftp(sftp)) = self.channels.get_mut(&id) else { return Ok(()) };
-        let step = sftp.input(bytes);
-        for path in step.read {
-            self.session.event("session.file_read", json!({ "path": path, "tool": "sftp" }));
-        }
-        if step.closed_written {
-            self.files.report_written(&self.session);
-        }
-        self.send(id, step.reply, wire)?;
-        if step.broken {
-            self.end(id, wire)?;
-        }
-        self.check_budget(wire)
-    }
-
-    fn tunnel(&mut self, id: ChannelId, bytes: &[u8], wire: &mut Wire) -> Result<(), russh::Error> {
-        let Some(Work::Tunnel(tunnel)) = self.channels.get_mut(&id) else { return Ok(()) };
-        let shown = bytes.get(..TUNNEL_DATA_MAX.saturating_sub(tunnel.recorded)).unwrap_or(bytes);
-        if !shown.is_empty() {
-            tunnel.recorded += shown.len();
-            self.session.event("direct-tcpip.data", json!({
-                "dst_ip": tunnel.host, "dst_port": tunnel.port, "id": tunnel.number, "data": text(shown), "size": bytes.len(),
-            }));
-        }
-        // A far end that hangs up after the first request, as proxies and mail relays do with strangers.
-        let reply: &[u8] = if bytes.starts_with(b"GET ")
-            || bytes.starts_with(b"POST ")
-            || bytes.starts_with(b"HEAD ")
-        {
-            b"HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 146\r\nConnection: close\r\n\r\n<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-        } else if matches!(tunnel.port, 25 | 587) {
-            b"421 4.7.0 Try again later, closing connection.\r\n"
+    fn count_unread(&mut self, id: ChannelId, bytes: usize, wire: &mut Wire) -> Result<(), russh::Error> {
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        channel.unread = if wire.has_pending_data(id) { channel.unread + bytes } else { bytes };
+        if channel.unread > UNREAD_OUTPUT_MAX {
+            wire.disconnect(Disconnect::ByApplication, "", "")
         } else {
-            b""
-        };
-        self.send(id, reply.to_vec(), wire)?;
-        self.end(id, wire)
+            Ok(())
+        }
     }
 
     fn record_key(&mut self, user: &str, key: &PublicKey) {
@@ -353,7 +271,7 @@ impl Handler for SshHandler {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
         }
-        self.channels.insert(channel.id(), Work::Idle);
+        self.channels.insert(channel.id(), Open::new(Work::Idle));
         reply.accept().await;
         Ok(())
     }
@@ -381,11 +299,10 @@ impl Handler for SshHandler {
             return Ok(());
         }
         let tunnel = Tunnel { number: self.tunnels - 1, host: host.to_owned(), port, recorded: 0 };
-        self.channels.insert(channel.id(), Work::Tunnel(tunnel));
+        let greets = tunnel.is_mail();
+        self.channels.insert(channel.id(), Open::new(Work::Tunnel(tunnel)));
         reply.accept().await;
-        if matches!(port, 25 | 587)
-            && let Some(control) = self.control.get()
-        {
+        if greets && let Some(control) = self.control.get() {
             // Through the queue, because the channel exists for russh only after this call. Full or gone: no greeting.
             let greeting: &'static [u8] = b"220 mx1.mail.local ESMTP Postfix\r\n";
             let _ = timeout(Duration::from_millis(100), control.data(channel.id(), greeting)).await;
@@ -473,7 +390,7 @@ impl Handler for SshHandler {
         _modes: &[(Pty, u32)],
         wire: &mut Wire,
     ) -> Result<(), Self::Error> {
-        if !matches!(self.channels.get(&id), Some(Work::Idle)) {
+        if !self.is_idle(id) {
             return wire.channel_failure(id);
         }
         self.session.event("client.size", json!({ "width": columns, "height": rows }));
@@ -481,7 +398,9 @@ impl Handler for SshHandler {
             columns: if columns == 0 { 80 } else { columns.min(1000) },
             rows: if rows == 0 { 24 } else { rows.min(1000) },
         };
-        self.ptys.insert(id, (window, term.chars().take(64).collect()));
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.pty = Some((window, term.chars().take(64).collect()));
+        }
         wire.channel_success(id)
     }
 
@@ -524,13 +443,13 @@ impl Handler for SshHandler {
         wire: &mut Wire,
     ) -> Result<(), Self::Error> {
         self.session.event("client.subsystem", json!({ "name": name }));
-        if name != "sftp" || !matches!(self.channels.get(&id), Some(Work::Idle)) {
+        if name != "sftp" || !self.is_idle(id) {
             return wire.channel_failure(id);
         }
         wire.channel_success(id)?;
         let machine = &self.service.machine;
         let sftp = Sftp::new(self.files.vfs().clone(), machine.cred(&self.user), machine.home(&self.user));
-        self.channels.insert(id, Work::Sftp(Box::new(sftp)));
+        self.set(id, Work::Sftp(Box::new(sftp)));
         Ok(())
     }
 
@@ -555,57 +474,26 @@ impl Handler for SshHandler {
         _high: u32,
         _wire: &mut Wire,
     ) -> Result<(), Self::Error> {
-        if let Some(Work::Terminal(terminal)) = self.channels.get_mut(&id) {
+        if let Some(Open { work: Work::Terminal(terminal), .. }) = self.channels.get_mut(&id) {
             terminal.resize(Window { columns: columns.clamp(1, 1000), rows: rows.clamp(1, 1000) });
         }
         Ok(())
     }
 
     async fn data(&mut self, id: ChannelId, data: &[u8], wire: &mut Wire) -> Result<(), Self::Error> {
-        match self.channels.get_mut(&id) {
-            Some(Work::Terminal(terminal)) => {
-                let output = terminal.input(data);
-                self.show(id, output, wire).await
-            }
-            Some(Work::Sftp(_)) => self.sftp(id, data, wire),
-            Some(Work::ScpSink(sink)) => {
-                let step = sink.input(data);
-                self.scp(id, step, wire)
-            }
-            Some(Work::ScpSource(source)) => {
-                let step = source.input(data);
-                self.scp(id, step, wire)
-            }
-            Some(Work::Tunnel(_)) => self.tunnel(id, data, wire),
-            Some(Work::Idle) | None => Ok(()),
-        }
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        let outcome = channel.input(data, &self.session);
+        self.show(id, outcome, wire).await
     }
 
     async fn channel_eof(&mut self, id: ChannelId, wire: &mut Wire) -> Result<(), Self::Error> {
-        match self.channels.get_mut(&id) {
-            Some(Work::Terminal(terminal)) => {
-                let output = terminal.eof();
-                self.show(id, output, wire).await
-            }
-            Some(Work::Sftp(_)) => {
-                wire.exit_status_request(id, 0)?;
-                self.end(id, wire)
-            }
-            Some(Work::ScpSink(sink)) => {
-                let step = sink.eof();
-                self.scp(id, step, wire)
-            }
-            Some(Work::ScpSource(source)) => {
-                let step = source.eof();
-                self.scp(id, step, wire)
-            }
-            Some(Work::Tunnel(_)) => self.end(id, wire),
-            Some(Work::Idle) | None => Ok(()),
-        }
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        let outcome = channel.eof();
+        self.show(id, outcome, wire).await
     }
 
     async fn channel_close(&mut self, id: ChannelId, _wire: &mut Wire) -> Result<(), Self::Error> {
-        self.forget(id);
+        self.channels.remove(&id);
         self.files.report_written(&self.session);
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! The SSH trap: a believable OpenSSH server on russh, with the fake system behind it.
 //!
 //! A session is a TCP connection. [`stream`] exchanges the identification lines and looks at the client's KEXINIT,
-//! russh does the transport, [`handler`] decides logins and runs channels, [`sftp`] and the console answer them.
+//! russh does the transport, [`handler`] decides logins and opens channels, [`channel`] answers them.
 
+mod channel;
 mod handler;
 mod host_keys;
 pub mod kexinit;

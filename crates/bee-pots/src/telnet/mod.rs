@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifacts::Artifacts;
 use crate::auth::Gate;
 use crate::config::{ConfigError, TelnetConfig};
-use crate::limits::{LOGIN_GRACE, TELNET_LINE_MAX, TELNET_OPTIONS_MAX};
+use crate::limits::{TELNET_LINE_MAX, TELNET_LOGIN_GRACE, TELNET_OPTIONS_MAX};
 use crate::listener::{self, Accept, Connection, SessionLimits};
 use crate::persona::Family;
 use crate::run::PotError;
@@ -126,7 +126,7 @@ async fn talk(
     client.stream.write_all(OFFER).await?;
     // BusyBox prints its line end through a terminal that adds another CR.
     client.say(format!("\r\r\n{}{}", service.issue, service.prompt()).as_bytes()).await?;
-    let admitted = match timeout(LOGIN_GRACE, log_in(client, service)).await {
+    let admitted = match timeout(TELNET_LOGIN_GRACE, log_in(client, service)).await {
         Ok(user) => user?,
         Err(_) => {
             client.say(b"\nLogin timed out after 60 seconds\n").await?;
@@ -202,7 +202,7 @@ async fn run_shell(
         }
         let typed = std::mem::take(&mut client.typed);
         let output = terminal.input(&typed);
-        if !client.show(output, stop).await? || !files.within_budget() {
+        if !client.show(output, stop).await? || !files.within_budget(0) {
             break;
         }
     }
