@@ -69,7 +69,8 @@ impl Core {
         Self::start_with_clock(config, shutdown, SystemClock::shared()).await
     }
 
-    /// The same with a clock of the caller's; nothing then sweeps by itself, see [`CoreHandle::sweep`].
+    /// The same with a clock of the caller's, which codes, deadlines and silence then go by; see
+    /// [`CoreHandle::sweep`].
     pub async fn start_with_clock(
         config: Config,
         shutdown: Shutdown,

@@ -193,6 +193,11 @@ impl Fleet {
         let mailbox = Arc::clone(&live.mailbox);
         let (older, due, change) = {
             let mut inner = self.lock();
+            if inner.registry.node(node_id).is_none() {
+                // Removed between the decision and this.
+                mailbox.push(removed());
+                return;
+            }
             inner.registry.attach(node_id, connection);
             let older = inner.live.insert(node_id, live).filter(|older| older.connection != connection);
             let due = inner.commands.due_for(node_id);
@@ -276,10 +281,7 @@ impl Fleet {
         }
         self.state.commit(changes).await?;
         if let Some(live) = live {
-            live.mailbox.push(Input::Shutdown {
-                code: ErrorCode::NodeNotFound,
-                reason: "this node was removed; enrol it again".to_owned(),
-            });
+            live.mailbox.push(removed());
         }
         self.commands_moved.notify_waiters();
         if let Some(node) = before {
@@ -381,6 +383,14 @@ impl Inner {
         let attempts = self.attempts.entry(node_id).or_default();
         attempts.count = attempts.count.saturating_add(1);
         attempts.key_sha256 = None;
+    }
+}
+
+/// What a removed node is told.
+fn removed() -> Input {
+    Input::Shutdown {
+        code: ErrorCode::NodeNotFound,
+        reason: "this node was removed; enrol it again".to_owned(),
     }
 }
 

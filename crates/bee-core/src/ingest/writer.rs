@@ -170,6 +170,7 @@ impl Writer {
                     if matches!(self.commit(group), Committed::ShuttingDown) {
                         return Committed::ShuttingDown;
                     }
+                    self.count(group);
                     self.publish(group);
                     (published, encoded) = this;
                 }
@@ -190,6 +191,7 @@ impl Writer {
         if !group.appended.is_empty() && matches!(self.commit(group), Committed::ShuttingDown) {
             return Committed::ShuttingDown;
         }
+        self.count(group);
         // Repeats are acknowledged as well: their node waits for it.
         let settled = self.parts.marks.lock().commit();
         for mark in settled {
@@ -199,15 +201,28 @@ impl Writer {
             }
         }
         self.publish(group);
+        Committed::Yes
+    }
+
+    /// Counts what is durable now, before anybody is told of it.
+    fn count(&mut self, group: &mut Group) {
         let counters = &self.parts.counters;
-        counters.events_repeated.add(group.repeated);
+        counters.batches_stored.add(group.appended.len() as u64);
+        counters.events_stored.add(group.events);
+        counters.log_bytes.add(group.bytes as u64);
+        counters.events_repeated.add(std::mem::take(&mut group.repeated));
+        counters.events_legacy.add(std::mem::take(&mut group.legacy));
+        for (_, encoded) in &group.appended {
+            let header = encoded.header();
+            self.parts.ledger.add(header.node_id, u64::from(header.count), 0);
+            self.dirty.insert(header.node_id);
+        }
         for (node_id, dropped) in group.gaps.drain(..) {
             counters.events_gap.add(dropped);
             self.parts.ledger.add(node_id, 0, dropped);
             self.dirty.insert(node_id);
         }
-        counters.events_legacy.add(group.legacy);
-        Committed::Yes
+        self.since_checkpoint = self.since_checkpoint.saturating_add(group.events);
     }
 
     /// Makes the group durable, however long that takes, unless Core is told to stop.
@@ -273,19 +288,12 @@ impl Writer {
     }
 
     fn publish(&mut self, group: &mut Group) {
-        let counters = &self.parts.counters;
-        counters.batches_stored.add(group.appended.len() as u64);
-        counters.events_stored.add(group.events);
-        counters.log_bytes.add(group.bytes as u64);
-        self.since_checkpoint = self.since_checkpoint.saturating_add(group.events);
         for (seq, done) in group.published.drain(..) {
             // The module may have gone meanwhile; the event is stored all the same.
             let _ = done.send(seq);
         }
         for (seq, encoded) in group.appended.drain(..) {
             let (header, body) = encoded.into_body();
-            self.parts.ledger.add(header.node_id, u64::from(header.count), 0);
-            self.dirty.insert(header.node_id);
             (self.parts.publish)(Arc::new(StoredBatch { seq, header, body }));
         }
         group.events = 0;

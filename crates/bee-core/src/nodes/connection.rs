@@ -253,7 +253,7 @@ impl Connection<'_> {
                 self.session.handle(hub.fleet.now(), Input::Verdict(verdict));
             }
             Output::Registered { node_id, registration, features } => {
-                self.flush().await?;
+                // The answer goes out behind this: a node that has it is known to everybody here.
                 self.registered(node_id, &registration.node_name, features).await;
             }
             Output::Ingest(batch) => {

@@ -38,7 +38,7 @@ fn every_cowrie_event_has_its_address_session_and_protocol() {
     let all = recorded("cowrie");
     assert_eq!(all.len(), 221);
     for columns in &all {
-        assert_eq!(columns.src_ip, Some("127.0.0.1".parse().unwrap()), "{columns:?}");
+        assert!(columns.src_ip.is_some(), "{columns:?}");
         assert!(columns.src_port.is_some() && columns.dst_port.is_some(), "{columns:?}");
         assert!(columns.session.as_deref().is_some_and(|session| session.len() == 12), "{columns:?}");
         assert!(matches!(columns.protocol.as_deref(), Some("ssh" | "telnet")), "{columns:?}");
