@@ -93,7 +93,11 @@ impl SshHandler {
                 )
                 .await;
         }
-        Auth::reject()
+        // The whole list again: russh otherwise strikes out the method that was tried, which OpenSSH does not.
+        Auth::Reject {
+            proceed_with_methods: Some(self.service.russh.methods.clone()),
+            partial_success: false,
+        }
     }
 
     fn login(&self) -> Login {
