@@ -12,8 +12,6 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Only a person can go on: a wrong certificate, a refused token, an approval.
     NeedsHuman = 3,
-    /// Some targets failed.
-    Partial = 4,
     /// Ctrl-C.
     Interrupted = 130,
 }

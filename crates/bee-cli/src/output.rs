@@ -96,7 +96,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
         table.add_row(row.clone());
     }
     for line in table.to_string().lines() {
-        data(line.trim_end());
+        // The library pads each cell on both sides.
+        data(line.strip_prefix(' ').unwrap_or(line).trim_end());
     }
 }
 

@@ -80,7 +80,10 @@ impl RunningCore {
         // Thousands of nodes are thousands of descriptors; what the hard limit allows is what we get.
         let _ = bee_daemon::limits::raise_nofile(1 << 16);
         let started = Core::start(config, shutdown.clone()).await;
-        let core = started.map_err(|cause| start_failed("HB0105", &cause))?;
+        let mut core = started.map_err(|cause| start_failed("HB0105", &cause))?;
+        if let Some((api, ws)) = core.take_listeners() {
+            bee_core::api::serve(core.handle(), api, ws, &shutdown);
+        }
         Ok(Self { core, shutdown })
     }
 

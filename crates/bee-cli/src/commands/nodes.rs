@@ -4,7 +4,7 @@ use crate::args::{Global, Nodes};
 use crate::client::{Client, percent};
 use crate::error::{CliError, Exit};
 use crate::output::{self, Style};
-use bee_wire::api::{Node, NodeDetail, NodeList, PendingNodeList, PotList};
+use bee_wire::api::{Node, NodeDetail, NodeList, PendingNodeList, Pot, PotList};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::net::SocketAddr;
@@ -50,17 +50,17 @@ pub(crate) async fn local_traps(
     let wanted = ours.filter(|pot| kind.is_none_or(|kind| kind == pot.pot_type));
     Ok(wanted
         .filter_map(|pot| {
-            let listen = pot.detail.as_ref()?.get("listen")?;
-            let address: SocketAddr = first_text(listen)?.parse().ok()?;
+            let address: SocketAddr = listening(&pot).first()?.parse().ok()?;
             (pot.status == bee_wire::node::PotStatus::Running && address.ip().is_loopback())
                 .then_some((pot.pot_type, address))
         })
         .collect())
 }
 
-/// `listen` is one address or a list of them.
-fn first_text(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.as_array()?.first()?.as_str())
+/// Where a pot listens, as its node observed it.
+pub(crate) fn listening(pot: &Pot) -> Vec<String> {
+    let observed = pot.detail.as_ref().and_then(|detail| detail.get("listening")).and_then(Value::as_array);
+    observed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 async fn list(client: &Client, global: &Global, style: Style) -> Result<(), CliError> {

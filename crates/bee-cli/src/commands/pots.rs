@@ -36,14 +36,6 @@ pub(crate) fn print(style: Style, pots: &[Pot], nodes: &[Node]) {
         let known = nodes.iter().find(|node| node.node_id == pot.node_id);
         known.map_or_else(|| pot.node_id.to_string(), |node| output::clean(&node.node_name, 40))
     };
-    let listen = |pot: &Pot| match pot.detail.as_ref().and_then(|detail| detail.get("listen")) {
-        Some(serde_json::Value::String(one)) => output::clean(one, 60),
-        Some(serde_json::Value::Array(many)) => {
-            let texts: Vec<&str> = many.iter().filter_map(serde_json::Value::as_str).collect();
-            output::clean(&texts.join(" "), 60)
-        }
-        _ => "-".to_owned(),
-    };
     let rows: Vec<Vec<String>> = pots
         .iter()
         .map(|pot| {
@@ -51,7 +43,7 @@ pub(crate) fn print(style: Style, pots: &[Pot], nodes: &[Node]) {
                 output::clean(&pot.pot_id, 40),
                 output::clean(&pot.pot_type, 24),
                 style.status(pot.status.as_str()),
-                listen(pot),
+                output::clean(&or_dash(super::nodes::listening(pot).join(" ")), 60),
                 node_name(pot),
                 pot.updated.map_or_else(|| "-".to_owned(), |time| output::ago(time.unix_us(), now)),
                 pot.message.as_deref().map_or_else(String::new, |text| output::clean(text, 60)),
@@ -59,4 +51,8 @@ pub(crate) fn print(style: Style, pots: &[Pot], nodes: &[Node]) {
         })
         .collect();
     output::table(&["POT", "TYPE", "STATUS", "LISTENS", "NODE", "SINCE", ""], &rows);
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
 }
