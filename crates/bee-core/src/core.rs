@@ -264,10 +264,7 @@ impl Built {
 
         let publish = {
             let live = live.clone();
-            Box::new(move |batch: Arc<StoredBatch>| {
-                recent.push(&batch);
-                live.publish(batch);
-            })
+            Box::new(move |batch: Arc<StoredBatch>| live.publish(batch))
         };
         let (ingest, writer) = Writer::new(WriterParts {
             log,
@@ -275,6 +272,7 @@ impl Built {
             kv,
             ledger: Arc::clone(&ledger),
             counters: Arc::clone(&counters),
+            recent,
             publish,
             shutdown: stop,
         });

@@ -175,7 +175,9 @@ impl Inner {
         };
         let mut oldest = u64::MAX;
         let mut progress = Progress::GoOn;
-        for batch in self.recent.newest_first() {
+        // What left the log at its size cap is gone, also from the cache.
+        let first = self.log.first_seq();
+        for batch in self.recent.newest_first().into_iter().take_while(|batch| batch.seq >= first) {
             oldest = batch.seq;
             if batch.seq < before {
                 progress = self.look(&mut search, batch.seq, &batch.header, || {

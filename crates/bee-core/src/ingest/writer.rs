@@ -18,6 +18,7 @@ use super::record::Encoded;
 use super::replay::{Checkpoint, MarksRecord};
 use super::{AckSink, Ingest, Job, Reply, SharedMarks, Status, StoredBatch, marks_key};
 use crate::counters::Counters;
+use crate::events::Recent;
 use crate::ledger::Ledger;
 use crate::limits;
 use crate::state::{self, Kv};
@@ -35,6 +36,8 @@ pub struct WriterParts {
     pub ledger: Arc<Ledger>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// Gets each durable batch before it is acknowledged: a query then finds what a node was told is stored.
+    pub recent: Arc<Recent>,
     /// Called with each durable batch, in order, on the writer's thread; must not block.
     pub publish: Box<dyn Fn(Arc<StoredBatch>) + Send>,
     /// Ends a wait for a full disk.
@@ -56,6 +59,8 @@ pub struct Writer {
 #[derive(Default)]
 struct Group {
     appended: Vec<(u64, Encoded)>,
+    // The same once they are durable, until they are published.
+    stored: Vec<Arc<StoredBatch>>,
     published: Vec<(u64, tokio::sync::oneshot::Sender<u64>)>,
     sinks: HashMap<(NodeId, StreamId), Arc<dyn AckSink>>,
     events: u64,
@@ -204,7 +209,7 @@ impl Writer {
         Committed::Yes
     }
 
-    /// Counts what is durable now, before anybody is told of it.
+    /// Counts what is durable now and shows it to queries, before anybody is told of it.
     fn count(&mut self, group: &mut Group) {
         let counters = &self.parts.counters;
         counters.batches_stored.add(group.appended.len() as u64);
@@ -212,10 +217,13 @@ impl Writer {
         counters.log_bytes.add(group.bytes as u64);
         counters.events_repeated.add(std::mem::take(&mut group.repeated));
         counters.events_legacy.add(std::mem::take(&mut group.legacy));
-        for (_, encoded) in &group.appended {
-            let header = encoded.header();
+        for (seq, encoded) in group.appended.drain(..) {
+            let (header, body) = encoded.into_body();
             self.parts.ledger.add(header.node_id, u64::from(header.count), 0);
             self.dirty.insert(header.node_id);
+            let batch = Arc::new(StoredBatch { seq, header, body });
+            self.parts.recent.push(&batch);
+            group.stored.push(batch);
         }
         for (node_id, dropped) in group.gaps.drain(..) {
             counters.events_gap.add(dropped);
@@ -292,9 +300,8 @@ impl Writer {
             // The module may have gone meanwhile; the event is stored all the same.
             let _ = done.send(seq);
         }
-        for (seq, encoded) in group.appended.drain(..) {
-            let (header, body) = encoded.into_body();
-            (self.parts.publish)(Arc::new(StoredBatch { seq, header, body }));
+        for batch in group.stored.drain(..) {
+            (self.parts.publish)(batch);
         }
         group.events = 0;
         group.bytes = 0;

@@ -21,23 +21,23 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Longest wait for anything; a test that needs it has failed.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// 2026-01-01T00:00:00Z, where the tests' clock begins.
 const BEGIN_US: i64 = 1_767_225_600_000_000;
 
-pub struct TestCore {
-    pub core: Core,
-    pub handle: CoreHandle,
-    pub clock: Arc<ManualClock>,
-    shutdown: Shutdown,
+pub(crate) struct TestCore {
+    pub(crate) core: Core,
+    pub(crate) handle: CoreHandle,
+    pub(crate) clock: Arc<ManualClock>,
+    pub shutdown: Shutdown,
 }
 
 /// Starts a Core in `dir` with `settings` (TOML) over ports 0.
-pub async fn start(dir: &Path, settings: &str) -> TestCore {
+pub(crate) async fn start(dir: &Path, settings: &str) -> TestCore {
     start_at(dir, settings, ManualClock::at(BEGIN_US)).await
 }
 
-pub async fn start_at(dir: &Path, settings: &str, clock: Arc<ManualClock>) -> TestCore {
+pub(crate) async fn start_at(dir: &Path, settings: &str, clock: Arc<ManualClock>) -> TestCore {
     let text = format!(
         "data_dir = {dir:?}\n[server]\nnode_port = 0\nbackend_port = 0\n[proxy]\nport = 0\n{settings}",
         dir = dir.display().to_string()
@@ -51,7 +51,7 @@ pub async fn start_at(dir: &Path, settings: &str, clock: Arc<ManualClock>) -> Te
 
 impl TestCore {
     /// Stops in order, as SIGTERM does.
-    pub async fn stop(self) -> Arc<ManualClock> {
+    pub(crate) async fn stop(self) -> Arc<ManualClock> {
         let Self { core, handle, clock, shutdown } = self;
         shutdown.trigger(Reason::Requested("the test is over".into()));
         shutdown.finish(DEADLINE).await;
@@ -60,28 +60,28 @@ impl TestCore {
         clock
     }
 
-    pub fn counter(&self, name: &str) -> u64 {
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         self.handle.counters().all().into_iter().find(|(known, _)| *known == name).unwrap().1
     }
 
-    pub async fn plain(&self) -> Peer {
+    pub(crate) async fn plain(&self) -> Peer {
         Peer::new(connect(&self.handle.addresses().nodes.to_string(), None, DEADLINE).await.unwrap())
     }
 
-    pub async fn tls(&self, identity: Option<ServerIdentity>) -> Peer {
+    pub(crate) async fn tls(&self, identity: Option<ServerIdentity>) -> Peer {
         let trust = Trust::CaPem(self.handle.ca_pem().as_bytes().to_vec());
         let tls = ClientTls::new(&trust, None, identity).unwrap();
         Peer::new(connect(&self.handle.addresses().nodes.to_string(), Some(&tls), DEADLINE).await.unwrap())
     }
 
     /// The code of this moment.
-    pub fn code(&self, key: &str) -> String {
+    pub(crate) fn code(&self, key: &str) -> String {
         use bee_daemon::clock::Clock as _;
         TotpKey::from_base32(key).unwrap().code(step_at(self.clock.wall_micros() / 1_000))
     }
 
     /// Waits until `check` says yes.
-    pub async fn until(&self, what: &str, mut check: impl FnMut(&CoreHandle) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut check: impl FnMut(&CoreHandle) -> bool) {
         let until = tokio::time::Instant::now() + DEADLINE;
         while !check(&self.handle) {
             assert!(tokio::time::Instant::now() < until, "waited in vain: {what}");
@@ -90,7 +90,7 @@ impl TestCore {
     }
 
     /// An open Core's node with all features, registered over plain TCP.
-    pub async fn node(&self, id: u64, name: &str) -> (Peer, RegistrationAck) {
+    pub(crate) async fn node(&self, id: u64, name: &str) -> (Peer, RegistrationAck) {
         let mut peer = self.plain().await;
         let ack = peer.register(registration(id, name)).await;
         assert!(ack.accepted, "{ack:?}");
@@ -98,7 +98,7 @@ impl TestCore {
     }
 
     /// All stored numbers `n` of the test events, oldest first.
-    pub async fn numbers(&self) -> Vec<u64> {
+    pub(crate) async fn numbers(&self) -> Vec<u64> {
         let mut numbers = Vec::new();
         let mut query = bee_wire::api::EventQuery { limit: Some(1_000), ..Default::default() };
         loop {
@@ -117,13 +117,13 @@ impl TestCore {
     }
 }
 
-pub fn registration(id: u64, name: &str) -> NodeRegistration {
+pub(crate) fn registration(id: u64, name: &str) -> NodeRegistration {
     let mut registration = NodeRegistration::new(NodeId(id), name, NodeType::Full);
     registration.features = feature::ALL.iter().map(|name| (*name).to_owned()).collect();
     registration
 }
 
-pub fn event(n: u64) -> PotEvent {
+pub(crate) fn event(n: u64) -> PotEvent {
     PotEvent {
         node_id: None,
         pot_id: "ssh-1".into(),
@@ -139,7 +139,7 @@ pub fn event(n: u64) -> PotEvent {
     }
 }
 
-pub fn batch(node: u64, stream: &str, first_seq: u64, count: u64) -> NodeMessage {
+pub(crate) fn batch(node: u64, stream: &str, first_seq: u64, count: u64) -> NodeMessage {
     NodeMessage::PotEventBatch(PotEventBatch {
         node_id: NodeId(node),
         stream: StreamId::new(stream).unwrap(),
@@ -149,27 +149,27 @@ pub fn batch(node: u64, stream: &str, first_seq: u64, count: u64) -> NodeMessage
 }
 
 /// The other end of a connection.
-pub struct Peer {
-    pub stream: MaybeTls,
+pub(crate) struct Peer {
+    pub(crate) stream: MaybeTls,
     decoder: FrameDecoder,
 }
 
 impl Peer {
-    pub fn new(stream: MaybeTls) -> Self {
+    pub(crate) fn new(stream: MaybeTls) -> Self {
         Self { stream, decoder: FrameDecoder::new(64 << 20) }
     }
 
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
-    pub async fn send(&mut self, message: &NodeMessage) {
+    pub(crate) async fn send(&mut self, message: &NodeMessage) {
         self.raw(&encode_node(message)).await;
     }
 
     /// The next message; `None` when Core has closed.
-    pub async fn recv(&mut self) -> Option<CoreMessage> {
+    pub(crate) async fn recv(&mut self) -> Option<CoreMessage> {
         let read = async {
             loop {
                 match self.decoder.next_frame().unwrap() {
@@ -187,7 +187,7 @@ impl Peer {
         tokio::time::timeout(DEADLINE, read).await.expect("Core said nothing in time")
     }
 
-    pub async fn register(&mut self, registration: NodeRegistration) -> RegistrationAck {
+    pub(crate) async fn register(&mut self, registration: NodeRegistration) -> RegistrationAck {
         self.send(&NodeMessage::NodeRegistration(Box::new(registration))).await;
         match self.recv().await {
             Some(CoreMessage::RegistrationAck(ack)) => *ack,
@@ -196,7 +196,7 @@ impl Peer {
     }
 
     /// Reads until the stream is acknowledged up to `next_seq`.
-    pub async fn acked(&mut self, stream: &str, next_seq: u64) {
+    pub(crate) async fn acked(&mut self, stream: &str, next_seq: u64) {
         loop {
             match self.recv().await {
                 Some(CoreMessage::EventAck(EventAck { stream: acked, next_seq: next })) => {
@@ -211,22 +211,22 @@ impl Peer {
     }
 
     /// Core closes, whatever it says before.
-    pub async fn closed(&mut self) {
+    pub(crate) async fn closed(&mut self) {
         while self.recv().await.is_some() {}
     }
 }
 
 /// A node's key and the request for its certificate.
-pub fn node_key() -> NodeKey {
+pub(crate) fn node_key() -> NodeKey {
     NodeKey::generate("test").unwrap()
 }
 
 /// The identity made of a key and the certificate that Core signed.
-pub fn identity(key: &NodeKey, certificate: &str, dir: &Path) -> ServerIdentity {
+pub(crate) fn identity(key: &NodeKey, certificate: &str, dir: &Path) -> ServerIdentity {
     let (chain, secret) = (dir.join("client.pem"), dir.join("client.key"));
     bee_daemon::secret_file::write_public(&chain, certificate.as_bytes()).unwrap();
     bee_daemon::secret_file::write(&secret, key.key_pem.as_bytes()).unwrap();
     ServerIdentity::load(&chain, &secret).unwrap()
 }
 
-pub const OPEN: &str = "[enrollment]\nmode = \"open\"\n";
+pub(crate) const OPEN: &str = "[enrollment]\nmode = \"open\"\n";
