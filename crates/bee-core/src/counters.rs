@@ -130,6 +130,50 @@ counters! {
     artifacts_refused = "artifacts_refused_total",
     /// Bytes of artifacts stored.
     artifact_bytes = "artifact_bytes_total",
+
+    /// Connections accepted on the API ports, 9002 and 9003.
+    api_connections = "api_connections_total",
+    /// API connections refused because a limit of connections was reached.
+    api_connections_refused = "api_connections_refused_total",
+    /// API connections cut by a deadline: no handshake, no first byte, no whole request in time.
+    api_timeouts = "api_timeouts_total",
+    /// Plain connections to an API port that requires TLS, and TLS to one that is plain.
+    api_wrong_transport = "api_wrong_transport_total",
+    /// TLS handshakes that failed on the API ports.
+    api_tls_failures = "api_tls_failures_total",
+    /// HTTP requests answered.
+    api_requests = "api_requests_total",
+    /// HTTP requests that failed inside Core.
+    api_errors = "api_errors_total",
+    /// Tokens that were wrong, expired or revoked, of API clients and modules.
+    api_auth_failures = "api_auth_failures_total",
+    /// Requests whose token lacked the scope.
+    api_forbidden = "api_forbidden_total",
+    /// WebSockets refused because of their origin.
+    ws_origin_refused = "ws_origin_refused_total",
+
+    /// Modules that registered.
+    module_registrations = "module_registrations_total",
+    /// Modules refused at registration.
+    module_registrations_refused = "module_registrations_refused_total",
+    /// Modules that did not register in time.
+    module_timeouts = "module_timeouts_total",
+    /// Messages read from modules.
+    module_messages = "module_messages_total",
+    /// Messages of modules that could not be understood.
+    module_messages_bad = "module_messages_bad_total",
+    /// Messages of modules over the size limit.
+    module_frames_too_large = "module_frames_too_large_total",
+    /// Modules cut because they stopped reading.
+    module_write_timeouts = "module_write_timeouts_total",
+    /// Events published by modules.
+    module_events = "module_events_total",
+    /// Alerts raised.
+    alerts_raised = "alerts_raised_total",
+    /// Alerts that repeated an earlier one.
+    alerts_repeated = "alerts_repeated_total",
+    /// Log lines of modules that were dropped because there were too many.
+    module_log_lines_dropped = "module_log_lines_dropped_total",
 }
 
 #[cfg(test)]

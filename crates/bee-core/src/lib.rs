@@ -11,6 +11,7 @@
 //! ```
 //! Core knows nothing of traps and of what a node is made of: it speaks Protocol v2 and nothing else.
 
+pub mod api;
 pub mod config;
 mod core;
 pub mod counters;
@@ -23,6 +24,7 @@ pub mod ingest;
 mod ledger;
 pub mod limits;
 pub mod live;
+mod modules;
 mod nodes;
 pub mod normal;
 mod seal;

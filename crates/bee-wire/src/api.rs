@@ -599,6 +599,14 @@ pub struct Alert {
     pub source: String,
 }
 
+/// `GET /api/v1/alerts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AlertList {
+    /// The alerts, newest first.
+    pub alerts: Vec<Alert>,
+}
+
 /// `GET /api/v1/status`: how Core is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

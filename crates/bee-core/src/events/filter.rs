@@ -34,7 +34,7 @@ pub struct EventFilter {
     category: Option<Category>,
     src_ip: Option<Network>,
     session: Option<String>,
-    text: Option<String>,
+    texts: Vec<String>,
     username: Option<String>,
 }
 
@@ -52,14 +52,14 @@ impl EventFilter {
             category: query.category,
             src_ip: query.src_ip.as_deref().map(Network::parse).transpose()?,
             session: query.session.clone(),
-            text: query.text.as_ref().map(|text| text.to_lowercase()),
+            texts: query.text.iter().map(|text| text.to_lowercase()).collect(),
             username: None,
         })
     }
 
     /// The filter of a subscription: words joined by "and", `key:value` or plain text.
     ///
-    /// Keys: `event`, `pot`, `pot_type`, `node`, `category`, `src_ip`, `session`, `username`.
+    /// Keys: `event`, `pot`, `pot_type`, `node`, `category`, `src_ip`, `session`, `username`, `text`.
     pub fn parse(text: &str, node_ids: impl Fn(&str) -> Vec<NodeId>) -> Result<Self, FilterError> {
         let mut filter = Self::default();
         for word in words(text) {
@@ -79,14 +79,15 @@ impl EventFilter {
                 Some(("src_ip" | "src", value)) => filter.src_ip = Some(Network::parse(value)?),
                 Some(("session", value)) => filter.session = Some(value.to_owned()),
                 Some(("username", value)) => filter.username = Some(value.to_owned()),
+                Some(("text", value)) => filter.texts.push(value.to_lowercase()),
                 Some((key, _))
                     if key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !key.is_empty() =>
                 {
                     return Err(wrong(
-                        "has an unknown key; known are event, pot, pot_type, node, category, src_ip, session and username",
+                        "has an unknown key; known are event, pot, pot_type, node, category, src_ip, session, username and text",
                     ));
                 }
-                _ => filter.text = Some(word.to_lowercase()),
+                _ => filter.texts.push(word.to_lowercase()),
             }
         }
         Ok(filter)
@@ -123,7 +124,7 @@ impl EventFilter {
                 !normal::type_is_final(event.event_type) || pattern.matches(event.event_type)
             })
             && self.needles().all(|needle| memmem::find(event.data.as_bytes(), needle.as_bytes()).is_some())
-            && self.text.as_deref().is_none_or(|text| contains_folded(event, text))
+            && self.texts.iter().all(|text| contains_folded(event, text))
     }
 
     /// The last word, on the normal form. The event has passed [`Self::may_hold`] and [`Self::may_pass`].
@@ -147,14 +148,16 @@ impl EventFilter {
     }
 }
 
-/// Splits at white space; double quotes keep a phrase together.
+/// Splits at white space; double quotes keep a phrase together, and a backslash in them takes the next character as it is.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quoted = false;
-    for c in text.chars() {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
         match c {
             '"' => quoted = !quoted,
+            '\\' if quoted => word.extend(chars.next()),
             c if c.is_whitespace() && !quoted => {
                 if !word.is_empty() {
                     words.push(std::mem::take(&mut word));
@@ -330,7 +333,9 @@ mod tests {
         let filter =
             EventFilter::parse("event:cowrie.* node:edge \"wget http\" src_ip:10.0.0.0/8", nodes).unwrap();
         assert_eq!(filter.nodes, Some(vec![NodeId(4)]));
-        assert_eq!(filter.text.as_deref(), Some("wget http"));
+        assert_eq!(filter.texts, ["wget http"]);
+        let filter = EventFilter::parse(r#"wget text:"say \"hi\" c:\\x" curl"#, nodes).unwrap();
+        assert_eq!(filter.texts, ["wget", r#"say "hi" c:\x"#, "curl"]);
         let error = EventFilter::parse("colour:red", nodes).unwrap_err();
         assert!(error.to_string().contains("colour:red"), "{error}");
         assert!(EventFilter::parse("category:nope", nodes).is_err());

@@ -3,6 +3,7 @@
 //! The peers are built on `bee-wire` and `bee-link`; the clock is the tests' own, so that codes, silence and
 //! deadlines happen when a test says so. Every wait is for a state, with a deadline.
 
+mod api;
 mod bench_path;
 mod commands;
 mod delivery;
