@@ -94,25 +94,23 @@ impl Geo {
         if is_reserved(ip) {
             return place;
         }
-        if let Some(reader) = self.country.reader() {
-            if let Some(row) =
+        if let Some(reader) = self.country.reader()
+            && let Some(row) =
                 reader.lookup(ip).ok().and_then(|found| found.decode::<CountryRow<'_>>().ok().flatten())
-            {
-                let code = row
-                    .country
-                    .and_then(|country| country.iso_code)
-                    .or_else(|| row.registered_country.and_then(|country| country.iso_code))
-                    .or(row.country_code);
-                place.country = code.filter(|code| code.len() == 2).map(str::to_ascii_uppercase);
-            }
+        {
+            let code = row
+                .country
+                .and_then(|country| country.iso_code)
+                .or_else(|| row.registered_country.and_then(|country| country.iso_code))
+                .or(row.country_code);
+            place.country = code.filter(|code| code.len() == 2).map(str::to_ascii_uppercase);
         }
-        if let Some(reader) = self.asn.reader() {
-            if let Some(row) =
+        if let Some(reader) = self.asn.reader()
+            && let Some(row) =
                 reader.lookup(ip).ok().and_then(|found| found.decode::<AsnRow<'_>>().ok().flatten())
-            {
-                place.asn = row.autonomous_system_number;
-                place.as_org = row.autonomous_system_organization.map(str::to_owned);
-            }
+        {
+            place.asn = row.autonomous_system_number;
+            place.as_org = row.autonomous_system_organization.map(str::to_owned);
         }
         place
     }

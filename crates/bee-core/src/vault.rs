@@ -111,7 +111,7 @@ pub enum Begun {
     /// It is in the vault already; the node may forget its copy.
     Known,
     /// Feed its pieces.
-    Receiving(Incoming),
+    Receiving(Box<Incoming>),
 }
 
 /// An artifact on its way. Dropping it removes what came so far.
@@ -167,7 +167,7 @@ impl Vault {
             })
         });
         match opened {
-            Ok((path, file)) => Ok(Begun::Receiving(Incoming {
+            Ok((path, file)) => Ok(Begun::Receiving(Box::new(Incoming {
                 vault: Arc::clone(inner),
                 begin,
                 node_id,
@@ -176,7 +176,7 @@ impl Vault {
                 hash: Sha256::new(),
                 received: 0,
                 finished: false,
-            })),
+            }))),
             Err(error) => {
                 inner.counters.artifacts_refused.one();
                 Err(error)
@@ -343,7 +343,7 @@ mod tests {
 
     fn receiving(vault: &Vault, begin: ArtifactBegin) -> Incoming {
         match vault.begin(NodeId(1), begin).unwrap() {
-            Begun::Receiving(incoming) => incoming,
+            Begun::Receiving(incoming) => *incoming,
             Begun::Known => panic!("known"),
         }
     }

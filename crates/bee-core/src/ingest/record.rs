@@ -379,7 +379,7 @@ mod tests {
         PotEvent {
             node_id: None,
             pot_id: "cowrie-01".into(),
-            pot_type: (n % 2 == 0).then(|| "cowrie".into()),
+            pot_type: n.is_multiple_of(2).then(|| "cowrie".into()),
             event_type: "cowrie.login.failed".into(),
             timestamp: Some(Micros::from_unix_us(1_000_000 + n as i64)),
             data: RawValue::from_string(format!("{{\"n\": {n}, \"x\":\"{}\"}}", "é".repeat(filler))).unwrap(),
@@ -484,10 +484,8 @@ mod tests {
         for at in 0..bytes.len() {
             let mut wrong = bytes.clone();
             wrong[at] ^= 0xff;
-            if let Ok(header) = Header::read(&wrong) {
-                if let Ok(body) = header.body(&wrong) {
-                    let _ = events(&body).count();
-                }
+            if let Ok(body) = Header::read(&wrong).and_then(|header| header.body(&wrong)) {
+                let _ = events(&body).count();
             }
         }
         assert_eq!(Header::read(&[9; 60]), Err(RecordError::Version(9)));

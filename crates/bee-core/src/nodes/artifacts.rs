@@ -45,7 +45,7 @@ impl Artifacts {
         match blocking(move || vault.begin(node_id, begin)).await {
             Ok(Begun::Known) => Some(Answer::Stored { stream: artifact.stream(), next_seq: size }),
             Ok(Begun::Receiving(incoming)) => {
-                self.open.insert(artifact, incoming);
+                self.open.insert(artifact, *incoming);
                 None
             }
             Err(error) => Some(refused(artifact, &error)),

@@ -244,7 +244,7 @@ pub(super) fn opencanary_name(number: u64) -> Option<&'static str> {
         15001 => "opencanary.sip.request",
         16001 => "opencanary.git.request",
         17001 => "opencanary.redis.command",
-        18001 | 18002 | 18003 | 18004 | 18005 => "opencanary.tcpbanner.connection",
+        18001..=18005 => "opencanary.tcpbanner.connection",
         19001 => "opencanary.llmnr.request",
         _ => return None,
     })

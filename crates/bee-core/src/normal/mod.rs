@@ -89,10 +89,9 @@ fn effective_type(envelope: &str, pot_type: Option<&str>, fields: &Fields<'_>) -
     if type_is_final(envelope) {
         return envelope.to_owned();
     }
-    if let Some(name) = fields.number("logtype").or_else(|| opencanary_number(envelope, pot_type)) {
-        if let Some(name) = category::opencanary_name(name) {
-            return name.to_owned();
-        }
+    let number = fields.number("logtype").or_else(|| opencanary_number(envelope, pot_type));
+    if let Some(name) = number.and_then(category::opencanary_name) {
+        return name.to_owned();
     }
     let known = !envelope.is_empty() && envelope != "unknown" && envelope != "event";
     if known {
