@@ -150,6 +150,7 @@ impl Node {
     async fn stop(mut self) {
         self.close_intake.cancel();
         self.pots.stop_all().await;
+        self.spool.stop_waiting();
         self.stop_intake.cancel();
         let _ = (&mut self.intake).await;
         // Everything handed over is on disk once the intake is gone; Core may still get the last of it.

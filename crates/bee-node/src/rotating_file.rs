@@ -12,7 +12,7 @@ use std::{
 
 /// An append-only file of at most `bytes_max` bytes, kept as `name` and `name.1`.
 #[derive(Debug)]
-pub struct RotatingFile {
+pub(crate) struct RotatingFile {
     path: PathBuf,
     file: Option<File>,
     bytes: u64,
@@ -21,7 +21,7 @@ pub struct RotatingFile {
 
 impl RotatingFile {
     /// Opens (or makes, with mode 0600) the file at `path`; `bytes_max` covers both halves.
-    pub fn open(path: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
+    pub(crate) fn open(path: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
         let path = path.into();
         let file = append_to(&path)?;
         let bytes = file.metadata()?.len();
@@ -29,10 +29,11 @@ impl RotatingFile {
     }
 
     /// Appends `bytes`; a write that fails is left out: a full disk must not fail the caller's work.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         if self.try_write(bytes).is_err() {
             // The file is opened again at the next write: the disk may have room by then.
             self.file = None;
+            self.bytes = 0;
         }
     }
 
@@ -58,7 +59,7 @@ impl RotatingFile {
 }
 
 /// The last `bytes_max` bytes of the file at `path` and its older half; empty when there is none.
-pub fn tail(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn tail(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let newer = tail_of(path, bytes_max)?;
     if newer.len() >= bytes_max {
         return Ok(newer);

@@ -653,7 +653,7 @@ fn is_host_port(address: &str) -> bool {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "node: {name: n}\nserver: {address: '127.0.0.1:9001'}\n";
+    const LEAST: &str = "node: {name: edge}\nserver: {address: '127.0.0.1:9001'}\n";
 
     fn check(text: &str) -> Result<Config, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -718,12 +718,16 @@ mod tests {
             "node.yaml:1: `node.name`",
         );
         check_error(
-            &format!("node: {{name: n, type: Fool}}\n{server}"),
+            &format!("node: {{name: edge, type: Fool}}\n{server}"),
             ErrorCode::InvalidNodeType,
             "Full or Agent",
         );
-        check_error("node: {name: n}", ErrorCode::EmptyServerAddr, "honeybee invite");
-        check_error("node: {name: n}\nserver: {address: ''}", ErrorCode::EmptyServerAddr, "server.address");
+        check_error("node: {name: edge}", ErrorCode::EmptyServerAddr, "honeybee invite");
+        check_error(
+            "node: {name: edge}\nserver: {address: ''}",
+            ErrorCode::EmptyServerAddr,
+            "server.address",
+        );
         check_error("node: [", ErrorCode::ConfigParseFailed, "node.yaml");
         let error = Config::load(Some(Path::new("/nonexistent/config.yaml"))).unwrap_err();
         assert_eq!(error.code, ErrorCode::ConfigReadFailed, "{error}");
@@ -750,13 +754,13 @@ mod tests {
         ] {
             let server =
                 if text.starts_with("server") { "" } else { "server: {address: '127.0.0.1:9001'}\n" };
-            check_error(&format!("node: {{name: n}}\n{server}{text}"), ErrorCode::ConfigInvalid, says);
+            check_error(&format!("node: {{name: edge}}\n{server}{text}"), ErrorCode::ConfigInvalid, says);
         }
     }
 
     #[test]
     fn plain_text_to_another_machine_has_to_be_wanted() {
-        let node = "node: {name: n}\nserver: {address: 'core.example:9001'}\n";
+        let node = "node: {name: edge}\nserver: {address: 'core.example:9001'}\n";
         check_error(
             &format!("{node}tls: {{enabled: false}}"),
             ErrorCode::ConfigInvalid,

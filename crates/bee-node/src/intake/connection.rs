@@ -283,6 +283,10 @@ impl Connection {
     async fn await_receipts(&mut self) -> Result<(), End> {
         let Some(producer) = &mut self.producer else { return Ok(()) };
         let (mut seen, wanted) = (producer.seen.clone(), producer.next);
+        if *seen.borrow() >= wanted && !seen.has_changed().unwrap_or(false) {
+            // It was sent already.
+            return Ok(());
+        }
         let reached = seen.wait_for(|next| *next >= wanted);
         let is_durable = matches!(tokio::time::timeout(RECEIPT_WAIT_MAX, reached).await, Ok(Ok(_)));
         if is_durable { self.send_receipt(wanted).await } else { Ok(()) }

@@ -18,7 +18,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bee_log::{Handle, Log, Options, Scan};
+use bee_log::{
+    Handle, Log, Options, Scan,
+    fs::{Fs, StdFs},
+};
 use bee_wire::limits::POT_LINE_BYTES_MAX;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -140,6 +143,10 @@ impl Spool {
     /// # Errors
     /// The directory cannot be used, or another process has the spool open.
     pub fn open(config: &SpoolConfig, board: PotBoard) -> anyhow::Result<(Self, Stream)> {
+        Self::open_on(Arc::new(StdFs), config, board)
+    }
+
+    fn open_on(fs: Arc<dyn Fs>, config: &SpoolConfig, board: PotBoard) -> anyhow::Result<(Self, Stream)> {
         let dir = config.state_dir.join("spool");
         let options = Options {
             start_seq: 0,
@@ -149,7 +156,7 @@ impl Spool {
             bytes_max: Some(config.bytes_max),
             scan: Scan::Tail,
         };
-        let (log, handle, recovery) = Log::open(&dir, options)
+        let (log, handle, recovery) = Log::open_on(fs, &dir, options)
             .with_context(|| format!("cannot open the spool in {}", dir.display()))?;
         let stream_path: Arc<Path> = config.state_dir.join("stream").into();
         let stream = stream::of_spool(&stream_path, recovery.created, handle.first_seq())?;
@@ -199,9 +206,15 @@ impl Spool {
         }
     }
 
+    /// The node is leaving: from now on a full disk is waited for only briefly. Producers keep what was not stored;
+    /// events of plain clients that find no room are counted as dropped.
+    pub fn stop_waiting(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// Stores what was handed over, tidies up, and ends the writer thread.
     pub async fn close(&self) {
-        self.shared.leaving.store(true, Ordering::Relaxed);
+        self.stop_waiting();
         let (reply, done) = oneshot::channel();
         if self.orders.send(Order::Close(reply)).await.is_ok() {
             let _ = done.await;
@@ -243,3 +256,6 @@ impl Spool {
         stream::renew(&self.stream_path, self.handle.first_seq())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use bee_daemon::secret_file;
 use bee_log::{Error as LogError, Handle, Item, Writer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -102,7 +102,11 @@ impl SpoolWriter {
                     }
                     Order::Close(reply) => {
                         self.store(batch);
-                        self.close(reply);
+                        self.forget_acknowledged();
+                        self.checkpoint(self.handle.next_seq());
+                        // Gone before the answer: whoever asked may open the spool again at once.
+                        drop(self);
+                        let _ = reply.send(());
                         return;
                     }
                 }
@@ -128,7 +132,18 @@ impl SpoolWriter {
             self.append(&group);
             stored.push(group);
         }
-        if stored.is_empty() || !self.commit() {
+        if stored.is_empty() {
+            return;
+        }
+        if !self.commit() {
+            let plain = stored.iter().filter(|group| group.producer.is_none());
+            let events: u64 = plain.map(|group| group.ends.len() as u64).sum();
+            self.shared.refused.fetch_add(events, Ordering::Relaxed);
+            for produced in stored.iter().filter_map(|group| group.producer.as_ref()) {
+                // Later lines of the same connection must not be stored as if these had been.
+                self.producers.connected(&produced.key);
+            }
+            error!(events, "the node leaves while its disk is full: events of plain clients were not stored");
             return;
         }
         let mut unrecorded = false;
@@ -187,12 +202,7 @@ impl SpoolWriter {
             };
             self.make_room(&error, since);
             if self.shared.leaving.load(Ordering::Relaxed) && since.elapsed() > DISK_FULL_RETRY * 4 {
-                let refused = self.log.rollback();
-                self.shared.refused.fetch_add(refused, Ordering::Relaxed);
-                error!(
-                    events = refused,
-                    "the node leaves while its disk is full: these events were not stored"
-                );
+                self.log.rollback();
                 return false;
             }
         }
@@ -288,12 +298,6 @@ impl SpoolWriter {
                 false
             }
         }
-    }
-
-    fn close(&mut self, reply: oneshot::Sender<()>) {
-        self.forget_acknowledged();
-        self.checkpoint(self.handle.next_seq());
-        let _ = reply.send(());
     }
 
     fn take_ballast(&self) {
