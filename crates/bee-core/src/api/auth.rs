@@ -61,14 +61,17 @@ impl<S: Needs> Allowed<S> {
         let principal = match bearer(&parts.headers)? {
             Some(secret) => api.authenticate(secret, from)?,
             None => anonymous(parts, api, from).ok_or_else(|| {
-                unauthorized("this needs a token: send `Authorization: Bearer <token>`; `honeybee tokens` makes one")
+                unauthorized(
+                    "this needs a token: send `Authorization: Bearer <token>`; `honeybee tokens` makes one",
+                )
             })?,
         };
         if principal.may(S::SCOPE) {
             return Ok(Self { scope: std::marker::PhantomData });
         }
         api.handle.counters().api_forbidden.one();
-        let detail = format!("the token \"{}\" lacks the scope {}; make one that has it", principal.name, S::SCOPE);
+        let detail =
+            format!("the token \"{}\" lacks the scope {}; make one that has it", principal.name, S::SCOPE);
         Err(Refusal::coded(StatusCode::FORBIDDEN, ErrorCode::AuthenticationFailed, detail))
     }
 }
@@ -147,7 +150,8 @@ mod tests {
 
     #[test]
     fn the_bearer_is_read_whatever_the_case_of_its_scheme() {
-        let headers = |value: &'static str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+        let headers =
+            |value: &'static str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
         assert_eq!(bearer(&headers("bearer  hbt_x")).unwrap(), Some("hbt_x"));
         assert_eq!(bearer(&HeaderMap::new()).unwrap(), None);
         assert!(bearer(&headers("Basic aGJ0")).is_err());

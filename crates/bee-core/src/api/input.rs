@@ -22,7 +22,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        path.map(|Path(segment)| Self(segment)).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))
+        path.map(|Path(segment)| Self(segment))
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))
     }
 }
 
@@ -52,7 +53,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             let detail = "send the body as JSON with `Content-Type: application/json`";
@@ -62,8 +67,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         match serde_json::from_slice(&body) {
             Ok(value) => Ok(Self(value)),
             Err(error) => {
-                let code =
-                    if error.is_data() { ErrorCode::InvalidMessageFormat } else { ErrorCode::MessageParseFailed };
+                let code = if error.is_data() {
+                    ErrorCode::InvalidMessageFormat
+                } else {
+                    ErrorCode::MessageParseFailed
+                };
                 let detail = format!("the body: {}", text::cut(&error.to_string(), 300));
                 Err(Refusal::coded(StatusCode::BAD_REQUEST, code, detail))
             }
@@ -76,7 +84,8 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
     let reading = async {
         let (mut bytes, mut thrown_away) = (Vec::new(), 0_usize);
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body did not arrive whole"))?;
+            let piece =
+                piece.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body did not arrive whole"))?;
             if thrown_away == 0 && bytes.len().saturating_add(piece.len()) <= limits::BODY_BYTES_MAX {
                 bytes.extend_from_slice(&piece);
                 continue;

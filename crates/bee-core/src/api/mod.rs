@@ -57,7 +57,12 @@ pub fn serve(handle: CoreHandle, api: TcpListener, ws: Option<TcpListener>, shut
     let (router, openapi) = routes::router();
     let state = Arc::new(Api { handle, modules, shutdown: shutdown.clone(), openapi });
     let open = Arc::new(port::Open::default());
-    let full = port::Port::new(Arc::clone(&state), Arc::clone(&open), routes::finish(router, &state), port::Speaks::All);
+    let full = port::Port::new(
+        Arc::clone(&state),
+        Arc::clone(&open),
+        routes::finish(router, &state),
+        port::Speaks::All,
+    );
     shutdown.spawn(port::listen(api, Arc::new(full)));
     if let Some(ws) = ws {
         let router = routes::finish(routes::websocket_only(), &state);
@@ -82,7 +87,9 @@ impl Api {
                 Err(Refusal::coded(StatusCode::TOO_MANY_REQUESTS, ErrorCode::AuthenticationFailed, detail)
                     .retry_after(wait_s))
             }
-            _ => Err(auth::unauthorized("the token is wrong, expired or revoked; `honeybee tokens` makes another")),
+            _ => Err(auth::unauthorized(
+                "the token is wrong, expired or revoked; `honeybee tokens` makes another",
+            )),
         }
     }
 }

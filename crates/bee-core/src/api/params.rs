@@ -24,15 +24,19 @@ impl Params {
     /// Splits the query of a URI; names that are not `known` are errors.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Self {
         let mut params = Self { given: BTreeMap::new(), wrong: BTreeMap::new() };
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_else(|error| {
-            params.wrong.insert("query".to_owned(), error.to_string());
-            Vec::new()
-        });
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|Query(pairs)| pairs)
+            .unwrap_or_else(|error| {
+                params.wrong.insert("query".to_owned(), error.to_string());
+                Vec::new()
+            });
         for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
-                let nearest = known.iter().min_by_key(|candidate| strsim::damerau_levenshtein(candidate, &name));
+                let nearest =
+                    known.iter().min_by_key(|candidate| strsim::damerau_levenshtein(candidate, &name));
                 let nearest = nearest.copied().unwrap_or_default();
-                let problem = format!("is no parameter here; did you mean {nearest}? Known are {}", known.join(", "));
+                let problem =
+                    format!("is no parameter here; did you mean {nearest}? Known are {}", known.join(", "));
                 params.wrong.insert(text::cut(&name, 64).to_owned(), problem);
             } else if value.len() > TEXT_BYTES_MAX {
                 params.wrong.insert(name, format!("is longer than {TEXT_BYTES_MAX} bytes"));
@@ -95,12 +99,13 @@ fn relative(text: &str, now: Micros) -> Option<Micros> {
     if rest.is_empty() {
         return Some(now);
     }
-    let (sign, duration) = match (rest.strip_prefix('-'), rest.strip_prefix('+').or_else(|| rest.strip_prefix(' '))) {
-        (Some(duration), _) => (-1, duration),
-        // An unescaped plus in a query is a space.
-        (None, Some(duration)) => (1, duration),
-        (None, None) => return None,
-    };
+    let (sign, duration) =
+        match (rest.strip_prefix('-'), rest.strip_prefix('+').or_else(|| rest.strip_prefix(' '))) {
+            (Some(duration), _) => (-1, duration),
+            // An unescaped plus in a query is a space.
+            (None, Some(duration)) => (1, duration),
+            (None, None) => return None,
+        };
     let unit = duration.chars().last()?;
     let count: i64 = duration.strip_suffix(unit)?.parse().ok().filter(|count| *count >= 0)?;
     let unit_ms = match unit {

@@ -23,7 +23,13 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal whose code is HTTP's own name of the status, e.g. `NOT_FOUND`.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, code: name_of(status), detail: detail.into(), errors: BTreeMap::new(), retry_after_s: None }
+        Self {
+            status,
+            code: name_of(status),
+            detail: detail.into(),
+            errors: BTreeMap::new(),
+            retry_after_s: None,
+        }
     }
 
     /// A refusal with a code of the protocol.
@@ -50,7 +56,9 @@ impl From<CoreError> for Refusal {
         match error {
             CoreError::NoSuchNode(_) => Self::coded(StatusCode::NOT_FOUND, ErrorCode::NodeNotFound, detail),
             CoreError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, detail),
-            CoreError::Invalid { parameter, problem } => Self::parameters(BTreeMap::from([(parameter, problem)])),
+            CoreError::Invalid { parameter, problem } => {
+                Self::parameters(BTreeMap::from([(parameter, problem)]))
+            }
             CoreError::TooMany(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, detail),
             CoreError::State(_) | CoreError::Log(_) => {
                 tracing::error!(error = detail, "a request failed inside Core");
@@ -116,7 +124,11 @@ mod tests {
         for (error, status, code) in [
             (CoreError::NoSuchNode(NodeId(7)), 404, "NODE_NOT_FOUND"),
             (CoreError::NotFound { what: "token", id: "x".into() }, 404, "NOT_FOUND"),
-            (CoreError::Invalid { parameter: "uses".into(), problem: "must be 1 or more".into() }, 400, "BAD_REQUEST"),
+            (
+                CoreError::Invalid { parameter: "uses".into(), problem: "must be 1 or more".into() },
+                400,
+                "BAD_REQUEST",
+            ),
             (CoreError::TooMany("full".into()), 429, "TOO_MANY_REQUESTS"),
             (CoreError::Closed, 503, "SERVICE_UNAVAILABLE"),
         ] {

@@ -16,7 +16,11 @@ pub(super) fn of(handle: &CoreHandle) -> Vec<CoreProblem> {
 
     let waiting = handle.pending().len();
     if waiting > 0 {
-        add("NODES_PENDING", format!("{waiting} nodes wait for approval"), "approve or refuse them: `honeybee nodes approve`");
+        add(
+            "NODES_PENDING",
+            format!("{waiting} nodes wait for approval"),
+            "approve or refuse them: `honeybee nodes approve`",
+        );
     }
     let damaged = handle.counters().log_records_damaged.get();
     if damaged > 0 {
@@ -54,7 +58,11 @@ fn of_nodes(nodes: &[Node]) -> Vec<CoreProblem> {
         problems.push(problem("NODES_SILENT", format!("no heartbeat from {names}"), help));
     }
     if let Some(names) = named(&|node| node.status == NodeStatus::Failed) {
-        problems.push(problem("NODES_FAILED", format!("a failure is reported by {names}"), "`honeybee nodes show` says more"));
+        problems.push(problem(
+            "NODES_FAILED",
+            format!("a failure is reported by {names}"),
+            "`honeybee nodes show` says more",
+        ));
     }
     if let Some(names) = named(&|node| node.events_dropped > 0) {
         let help = "raise the spool's size on those nodes, or shorten the time they are cut off";

@@ -30,7 +30,10 @@ pub(crate) async fn upgrade(State(api): State<Arc<Api>>, request: Request) -> Re
 
 /// The same where nothing else is served
 #[utoipa::path(get, path = "/", tag = "live", responses((status = 101)))]
-pub(crate) async fn upgrade_at_root(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn upgrade_at_root(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Response, Refusal> {
     switch(&api, request)
 }
 
@@ -43,7 +46,8 @@ fn switch(api: &Arc<Api>, mut request: Request) -> Result<Response, Refusal> {
         return Err(Refusal::new(StatusCode::FORBIDDEN, detail));
     }
     let connection = request.extensions().get::<Connection>().cloned();
-    let connection = connection.ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no connection"))?;
+    let connection =
+        connection.ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no connection"))?;
     let principal = match auth::bearer(headers)? {
         Some(secret) => Some(api.authenticate(secret, Some(connection.from.ip()))?),
         None => None,
@@ -83,18 +87,29 @@ fn switch(api: &Arc<Api>, mut request: Request) -> Result<Response, Refusal> {
 /// The key of a proper handshake (RFC 6455 section 4.2.1).
 fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     let names = |name: HeaderName, wanted: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted)))
     };
     if !names(header::CONNECTION, "upgrade") || !names(header::UPGRADE, "websocket") {
         let detail = "this is a WebSocket: ask with `Connection: Upgrade` and `Upgrade: websocket`";
         return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, detail));
     }
     if !names(header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket is spoken here"));
+        return Err(Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "only version 13 of WebSocket is spoken here",
+        ));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
-    let missing = || Refusal::coded(StatusCode::BAD_REQUEST, ErrorCode::InvalidMessageFormat, "Sec-WebSocket-Key must be 16 bytes in base64");
+    let missing = || {
+        Refusal::coded(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::InvalidMessageFormat,
+            "Sec-WebSocket-Key must be 16 bytes in base64",
+        )
+    };
     key.cloned().ok_or_else(missing)
 }

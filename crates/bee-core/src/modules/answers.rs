@@ -6,8 +6,8 @@ use bee_link::limiter::{Limiter, LimiterConfig};
 use bee_wire::api::{EventQuery, Node, Scope};
 use bee_wire::id::{Cursor, RequestId};
 use bee_wire::module::{
-    BackendCommand, BackendMessage, BackendResponse, Lagged, Log, LogLevel, ModuleMessage, PublishEvent, RaiseAlert,
-    Request, Subscribe, Topic,
+    BackendCommand, BackendMessage, BackendResponse, Lagged, Log, LogLevel, ModuleMessage, PublishEvent,
+    RaiseAlert, Request, Subscribe, Topic,
 };
 use bee_wire::{ErrorCode, encode_backend};
 use serde::Serialize;
@@ -64,7 +64,8 @@ pub(super) struct Answering<'a> {
 
 impl<'a> Answering<'a> {
     pub(super) fn new(module: &'a Module) -> Self {
-        let config = LimiterConfig { burst: limits::LOG_LINES_MAX, refill_ms: limits::LOG_LINE_MS, keys_max: 1 };
+        let config =
+            LimiterConfig { burst: limits::LOG_LINES_MAX, refill_ms: limits::LOG_LINE_MS, keys_max: 1 };
         Self { module, started: Instant::now(), log_lines: Limiter::new(config) }
     }
 
@@ -163,14 +164,19 @@ impl<'a> Answering<'a> {
             return wrong(format!("event_type must have 1 to {NAME_BYTES_MAX} bytes"));
         }
         let names = [("pot_id", &event.pot_id), ("pot_type", &event.pot_type)];
-        if let Some((name, _)) = names.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > NAME_BYTES_MAX)) {
+        if let Some((name, _)) =
+            names.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > NAME_BYTES_MAX))
+        {
             return wrong(format!("{name} must have at most {NAME_BYTES_MAX} bytes"));
         }
         if event.data.get().len() > limits::PUBLISH_BYTES_MAX {
             return wrong(format!("data must have at most {} bytes", limits::PUBLISH_BYTES_MAX));
         }
         if event.tags.len() > limits::LIST_MAX || event.tags.iter().any(|tag| tag.len() > NAME_BYTES_MAX) {
-            return wrong(format!("tags are at most {}, of at most {NAME_BYTES_MAX} bytes each", limits::LIST_MAX));
+            return wrong(format!(
+                "tags are at most {}, of at most {NAME_BYTES_MAX} bytes each",
+                limits::LIST_MAX
+            ));
         }
         let stored = self.module.modules.handle.publish_event(&self.module.name, event);
         match tokio::time::timeout(limits::PUBLISH_MAX, stored).await {
@@ -181,7 +187,9 @@ impl<'a> Answering<'a> {
             }
             Err(_) => {
                 let seconds = limits::PUBLISH_MAX.as_secs();
-                let text = format!("not on disk after {seconds} seconds; it is stored when the disk takes events again");
+                let text = format!(
+                    "not on disk after {seconds} seconds; it is stored when the disk takes events again"
+                );
                 Err(Refused(ErrorCode::CommandTimeout, text))
             }
         }
@@ -233,12 +241,18 @@ impl<'a> Answering<'a> {
         Ok(BackendResponse::success("logged", None))
     }
 
-    fn subscribe(&self, request_id: Option<RequestId>, subscribe: Subscribe, feed: &mut Feed) -> Vec<Vec<u8>> {
+    fn subscribe(
+        &self,
+        request_id: Option<RequestId>,
+        subscribe: Subscribe,
+        feed: &mut Feed,
+    ) -> Vec<Vec<u8>> {
         match self.subscribed(subscribe) {
             Ok((new, cursor, topics, gone)) => {
                 *feed = new;
                 let data = json!({ "cursor": cursor, "topics": topics });
-                let mut messages = vec![reply(request_id, BackendResponse::success("subscribed", Some(data)))];
+                let mut messages =
+                    vec![reply(request_id, BackendResponse::success("subscribed", Some(data)))];
                 messages.extend(gone.map(|gone| encode_backend(&BackendMessage::Lagged(gone).into())));
                 messages
             }
@@ -247,7 +261,10 @@ impl<'a> Answering<'a> {
     }
 
     /// The subscription, where it begins, and what of the wanted stretch the log no longer has.
-    fn subscribed(&self, subscribe: Subscribe) -> Result<(Feed, Cursor, Vec<Topic>, Option<Lagged>), Refused> {
+    fn subscribed(
+        &self,
+        subscribe: Subscribe,
+    ) -> Result<(Feed, Cursor, Vec<Topic>, Option<Lagged>), Refused> {
         let handle = &self.module.modules.handle;
         let Subscribe { mut topics, filter, from } = subscribe;
         if topics.is_empty() {
@@ -293,7 +310,8 @@ fn listed(nodes: Vec<Node>) -> Answer {
 }
 
 fn succeeded(message: String, data: &impl Serialize) -> Answer {
-    let data: Value = serde_json::to_value(data)
-        .map_err(|error| Refused(ErrorCode::CommandFailed, format!("the answer cannot be written: {error}")))?;
+    let data: Value = serde_json::to_value(data).map_err(|error| {
+        Refused(ErrorCode::CommandFailed, format!("the answer cannot be written: {error}"))
+    })?;
     Ok(BackendResponse::success(message, Some(data)))
 }

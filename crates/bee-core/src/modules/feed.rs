@@ -85,9 +85,13 @@ fn delivered(delivery: &Delivery) -> Vec<Vec<u8>> {
 
 fn changed(topics: &[Topic], change: &FleetChange) -> Option<Vec<u8>> {
     let (topic, message) = match change {
-        FleetChange::Node(node) => (Topic::Nodes, BackendMessage::NodeChanged(Box::new(node.as_ref().clone()))),
+        FleetChange::Node(node) => {
+            (Topic::Nodes, BackendMessage::NodeChanged(Box::new(node.as_ref().clone())))
+        }
         FleetChange::Pot(pot) => (Topic::Pots, BackendMessage::PotChanged(Box::new(pot.as_ref().clone()))),
-        FleetChange::Alert(alert) => (Topic::Alerts, BackendMessage::AlertRaised(Box::new(alert.as_ref().clone()))),
+        FleetChange::Alert(alert) => {
+            (Topic::Alerts, BackendMessage::AlertRaised(Box::new(alert.as_ref().clone())))
+        }
     };
     topics.contains(&topic).then(|| encode_backend(&message.into()))
 }

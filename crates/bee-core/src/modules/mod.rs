@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bee_wire::module::{BackendRegistration, BackendResponse};
 use bee_wire::api::Scope;
+use bee_wire::module::{BackendRegistration, BackendResponse};
 use bee_wire::{ErrorCode, Micros};
 
 pub(crate) use peer::{TcpPeer, WsPeer, keep_alive};
@@ -86,16 +86,22 @@ impl Modules {
         let principal = self.principal(registration, caller)?;
         if self.registered.fetch_add(1, Ordering::Relaxed) >= limits::MODULES_MAX {
             self.registered.fetch_sub(1, Ordering::Relaxed);
-            let text = format!("{} modules are connected, which is the limit; close some", limits::MODULES_MAX);
+            let text =
+                format!("{} modules are connected, which is the limit; close some", limits::MODULES_MAX);
             return Err(BackendResponse::failure(ErrorCode::RegistrationFailed, text));
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Ok(Module { modules: Arc::clone(self), id, name, principal })
     }
 
-    fn principal(&self, registration: &BackendRegistration, caller: &Caller) -> Result<Principal, BackendResponse> {
+    fn principal(
+        &self,
+        registration: &BackendRegistration,
+        caller: &Caller,
+    ) -> Result<Principal, BackendResponse> {
         let refused = |text: &str| BackendResponse::failure(ErrorCode::AuthenticationFailed, text);
-        let secret = registration.token.as_ref().map(|token| token.expose().trim()).filter(|token| !token.is_empty());
+        let secret =
+            registration.token.as_ref().map(|token| token.expose().trim()).filter(|token| !token.is_empty());
         if let Some(secret) = secret {
             if let Some(principal) = self.handle.authenticate(secret) {
                 return Ok(principal);
@@ -103,7 +109,9 @@ impl Modules {
             self.handle.counters().api_auth_failures.one();
             return Err(match self.failures.fail(caller.from.ip()) {
                 Ok(()) => refused("the token is wrong, expired or revoked; `honeybee tokens` makes another"),
-                Err(wait_s) => refused(&format!("too many wrong tokens from this address; wait {wait_s} seconds")),
+                Err(wait_s) => {
+                    refused(&format!("too many wrong tokens from this address; wait {wait_s} seconds"))
+                }
             });
         }
         if let Some(principal) = &caller.principal {
@@ -113,7 +121,11 @@ impl Modules {
         if self.handle.config().modules_anonymous_loopback && local {
             // Every command of a backend written before tokens works; tokens and their like stay out of reach.
             let scopes = Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin).collect();
-            return Ok(Principal { token_id: String::new(), name: "anonymous on loopback".to_owned(), scopes });
+            return Ok(Principal {
+                token_id: String::new(),
+                name: "anonymous on loopback".to_owned(),
+                scopes,
+            });
         }
         Err(refused(
             "a module needs a token: put one made by `honeybee tokens` into BackendRegistration.token \

@@ -76,7 +76,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer for TcpPeer<S> {
             match self.decoder.next_frame() {
                 Ok(Some(Frame::Object(bytes))) => return Received::Frame(bytes),
                 Ok(Some(Frame::Garbage(garbage))) => return Received::Garbage(garbage.reason.to_string()),
-                Err(error) => return Received::Fatal { code: ErrorCode::MessageTooLarge, text: error.to_string() },
+                Err(error) => {
+                    return Received::Fatal { code: ErrorCode::MessageTooLarge, text: error.to_string() };
+                }
                 Ok(None) => {}
             }
             let read = match self.stream.fill_buf().await {
@@ -151,7 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer for WsPeer<S> {
             let error = match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Received::Frame(Bytes::from(text)),
                 Some(Ok(Message::Binary(_))) => {
-                    return Received::Garbage("expected a text frame with one JSON message, got a binary one".to_owned());
+                    return Received::Garbage(
+                        "expected a text frame with one JSON message, got a binary one".to_owned(),
+                    );
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(_))) | None => return Received::Closed,
@@ -207,7 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer for WsPeer<S> {
 impl<S> WsPeer<S> {
     fn too_large(&mut self, max: usize) -> Received {
         self.close = CloseCode::Size;
-        Received::Fatal { code: ErrorCode::MessageTooLarge, text: format!("a message may have at most {max} bytes") }
+        Received::Fatal {
+            code: ErrorCode::MessageTooLarge,
+            text: format!("a message may have at most {max} bytes"),
+        }
     }
 }
 

@@ -20,7 +20,12 @@ use super::{Caller, Module, Modules, answers};
 use crate::api::limits;
 
 /// Serves a module until it leaves, errs, stops reading, or Core stops.
-pub(crate) async fn run<P: Peer>(modules: Arc<Modules>, mut peer: P, caller: Caller, stop: CancellationToken) {
+pub(crate) async fn run<P: Peer>(
+    modules: Arc<Modules>,
+    mut peer: P,
+    caller: Caller,
+    stop: CancellationToken,
+) {
     let counters = modules.handle.counters();
     let outcome = match register(&modules, &mut peer, &caller, &stop).await {
         Ok(Some(module)) => {
@@ -84,7 +89,10 @@ async fn register<P: Peer>(
                 }
                 Ok(Request { request_id, .. }) => {
                     let text = "send BackendRegistration first";
-                    (reply(request_id, BackendResponse::failure(ErrorCode::AuthenticationFailed, text)), false)
+                    (
+                        reply(request_id, BackendResponse::failure(ErrorCode::AuthenticationFailed, text)),
+                        false,
+                    )
                 }
                 Err(error) => {
                     counters.module_messages_bad.one();

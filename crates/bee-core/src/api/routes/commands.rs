@@ -45,7 +45,11 @@ pub(crate) async fn give(
         ("before" = Option<String>, Query, description = "Older than the command of this id."),
     ),
     responses((status = 200, body = CommandList), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(crate) async fn commands(_: Allowed<NodesRead>, State(api): State<Arc<Api>>, uri: Uri) -> Answer<CommandList> {
+pub(crate) async fn commands(
+    _: Allowed<NodesRead>,
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+) -> Answer<CommandList> {
     let mut params = Params::of(&uri, &["node", "limit", "before"]);
     let node = params.text("node");
     let limit = page_length(params.number("limit", 1..=PAGE_ITEMS_MAX as u64));
@@ -55,7 +59,8 @@ pub(crate) async fn commands(_: Allowed<NodesRead>, State(api): State<Arc<Api>>,
         params.wrong("node", "is neither the id nor the name of a known node");
     }
     params.finish()?;
-    let all = |node: Option<NodeId>| api.handle.commands(node, if before.is_some() { usize::MAX } else { limit });
+    let all =
+        |node: Option<NodeId>| api.handle.commands(node, if before.is_some() { usize::MAX } else { limit });
     let mut commands = match nodes {
         None => all(None),
         Some(nodes) => nodes.into_iter().flat_map(|node| all(Some(node))).collect(),
@@ -71,8 +76,14 @@ pub(crate) async fn commands(_: Allowed<NodesRead>, State(api): State<Arc<Api>>,
 #[utoipa::path(get, path = "/api/v1/commands/{id}", tag = "commands", security(("bearer" = ["nodes:read"])),
     params(("id" = String, Path, description = "The command's id.")),
     responses((status = 200, body = CommandView), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn command(_: Allowed<NodesRead>, State(api): State<Arc<Api>>, id: Segment) -> Answer<CommandView> {
+pub(crate) async fn command(
+    _: Allowed<NodesRead>,
+    State(api): State<Arc<Api>>,
+    id: Segment,
+) -> Answer<CommandView> {
     let id: CommandId = id.parsed("a command id, which is a UUID")?;
     let found = api.handle.command_view(id);
-    found.map(Json).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no command {id}; old ones are forgotten")))
+    found.map(Json).ok_or_else(|| {
+        Refusal::new(StatusCode::NOT_FOUND, format!("no command {id}; old ones are forgotten"))
+    })
 }

@@ -39,7 +39,11 @@ const CURSOR: &str = "a cursor: the number in next_cursor of the page before";
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "Events on a page; 100 if left out."),
     ),
     responses((status = 200, body = EventPage), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(crate) async fn events(_: Allowed<EventsRead>, State(api): State<Arc<Api>>, uri: Uri) -> Answer<EventPage> {
+pub(crate) async fn events(
+    _: Allowed<EventsRead>,
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+) -> Answer<EventPage> {
     let query = event_query(&uri, api.handle.now())?;
     Ok(Json(api.handle.events(query).await?))
 }
@@ -48,8 +52,8 @@ fn event_query(uri: &Uri, now: Micros) -> Result<EventQuery, Refusal> {
     let mut params = Params::of(
         uri,
         &[
-            "since", "until", "node", "pot", "pot_type", "type", "category", "src_ip", "session", "text", "before",
-            "limit",
+            "since", "until", "node", "pot", "pot_type", "type", "category", "src_ip", "session", "text",
+            "before", "limit",
         ],
     );
     let categories: Vec<&str> = Category::ALL.iter().map(|category| category.as_str()).collect();
@@ -93,14 +97,20 @@ impl std::str::FromStr for Name {
 pub(crate) async fn event(_: Allowed<EventsRead>, State(api): State<Arc<Api>>, id: Segment) -> Answer<Event> {
     let number: Cursor = id.parsed("an event id, which is a whole number")?;
     let found = api.handle.event(number).await?;
-    found.map(Json).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no event {number}; it may have expired")))
+    found
+        .map(Json)
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no event {number}; it may have expired")))
 }
 
 /// Alerts since Core started, newest first
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "events", security(("bearer" = ["events:read"])),
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "Alerts at most; 100 if left out.")),
     responses((status = 200, body = AlertList), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(crate) async fn alerts(_: Allowed<EventsRead>, State(api): State<Arc<Api>>, uri: Uri) -> Answer<AlertList> {
+pub(crate) async fn alerts(
+    _: Allowed<EventsRead>,
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+) -> Answer<AlertList> {
     let mut params = Params::of(&uri, &["limit"]);
     let limit = params.number("limit", 1..=PAGE_ITEMS_MAX as u64);
     params.finish()?;
@@ -118,10 +128,15 @@ pub(crate) async fn alerts(_: Allowed<EventsRead>, State(api): State<Arc<Api>>, 
         ("before" = Option<String>, Query, description = "Older than the file of this SHA-256."),
     ),
     responses((status = 200, body = ArtifactList), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(crate) async fn artifacts(_: Allowed<EventsRead>, State(api): State<Arc<Api>>, uri: Uri) -> Answer<ArtifactList> {
+pub(crate) async fn artifacts(
+    _: Allowed<EventsRead>,
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+) -> Answer<ArtifactList> {
     let mut params = Params::of(&uri, &["limit", "before"]);
     let limit = params.number("limit", 1..=PAGE_ITEMS_MAX as u64);
-    let before: Option<ArtifactId> = params.parsed("before", "a SHA-256 in hex: the last one of the page before");
+    let before: Option<ArtifactId> =
+        params.parsed("before", "a SHA-256 in hex: the last one of the page before");
     params.finish()?;
     let mut artifacts = api.handle.artifacts().await?;
     if let Some(before) = before {

@@ -25,7 +25,11 @@ pub(crate) async fn nodes(_: Allowed<NodesRead>, State(api): State<Arc<Api>>) ->
 #[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes", security(("bearer" = ["nodes:read"])),
     params(("node_id" = String, Path, description = "The node's id.")),
     responses((status = 200, body = NodeDetail), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn node(_: Allowed<NodesRead>, State(api): State<Arc<Api>>, id: Segment) -> Answer<NodeDetail> {
+pub(crate) async fn node(
+    _: Allowed<NodesRead>,
+    State(api): State<Arc<Api>>,
+    id: Segment,
+) -> Answer<NodeDetail> {
     let node_id = id.node_id()?;
     api.handle.node(node_id).map(Json).ok_or_else(|| CoreError::NoSuchNode(node_id).into())
 }

@@ -59,7 +59,10 @@ pub(super) fn router() -> (Router<Arc<Api>>, String) {
 
 /// The routes of 9003: WebSocket at `/` and `/ws`.
 pub(super) fn websocket_only() -> Router<Arc<Api>> {
-    let (router, _) = OpenApiRouter::new().routes(routes!(websocket::upgrade)).routes(routes!(websocket::upgrade_at_root)).split_for_parts();
+    let (router, _) = OpenApiRouter::new()
+        .routes(routes!(websocket::upgrade))
+        .routes(routes!(websocket::upgrade_at_root))
+        .split_for_parts();
     router
 }
 
@@ -97,11 +100,17 @@ async fn every_answer(State(api): State<Arc<Api>>, request: Request, next: Next)
 #[expect(clippy::unused_async, reason = "axum takes async functions")]
 async fn not_found(uri: Uri) -> Refusal {
     let path = text::cut(uri.path(), 200);
-    Refusal::new(StatusCode::NOT_FOUND, format!("nothing is at {path}; /api/openapi.json lists what there is"))
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("nothing is at {path}; /api/openapi.json lists what there is"),
+    )
 }
 
 #[expect(clippy::unused_async, reason = "axum takes async functions")]
 async fn method_not_allowed(request: Request) -> Refusal {
     let (method, path) = (request.method(), text::cut(request.uri().path(), 200));
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible at {path}; see /api/openapi.json"))
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not possible at {path}; see /api/openapi.json"),
+    )
 }

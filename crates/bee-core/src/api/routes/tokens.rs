@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bee_wire::api::{
-    ApiTokenCreated, ApiTokenList, ApiTokenRequest, JoinTokenCreated, JoinTokenList, JoinTokenRequest, Problem,
+    ApiTokenCreated, ApiTokenList, ApiTokenRequest, JoinTokenCreated, JoinTokenList, JoinTokenRequest,
+    Problem,
 };
 
 use super::super::Api;

@@ -38,7 +38,13 @@ impl Served {
         self.core.handle.addresses().api
     }
 
-    pub(super) async fn request(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Response {
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Response {
         let mut headers = String::new();
         if let Some(token) = token {
             headers.push_str(&format!("Authorization: Bearer {token}\r\n"));
@@ -180,7 +186,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Module<S> {
         let read = async {
             loop {
                 match self.decoder.next_frame().unwrap() {
-                    Some(Frame::Object(bytes)) => return Some(serde_json::from_slice::<Value>(&bytes).unwrap()),
+                    Some(Frame::Object(bytes)) => {
+                        return Some(serde_json::from_slice::<Value>(&bytes).unwrap());
+                    }
                     Some(Frame::Garbage(garbage)) => panic!("Core sent garbage: {garbage:?}"),
                     None => {}
                 }

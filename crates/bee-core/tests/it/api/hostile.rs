@@ -23,7 +23,10 @@ async fn garbage_costs_a_registered_module_an_error_reply_and_not_its_connection
     let nested = format!("{{\"version\":2,\"message\":{}\n", "[".repeat(100_000));
     for (bytes, code) in [
         (nested.as_bytes(), "MESSAGE_PARSE_FAILED"),
-        (&b"{\"version\":2,\"message\":{\"Log\":{\"level\":\"info\",\"message\":\"\xff\xfe\"}}}\n"[..], "MESSAGE_PARSE_FAILED"),
+        (
+            &b"{\"version\":2,\"message\":{\"Log\":{\"level\":\"info\",\"message\":\"\xff\xfe\"}}}\n"[..],
+            "MESSAGE_PARSE_FAILED",
+        ),
         (b"hello\0there\n", "MESSAGE_PARSE_FAILED"),
         (b"{\"version\":2,\"message\":{\"Log\":7}}", "INVALID_MESSAGE_FORMAT"),
         (b"{\"version\":2}", "INVALID_MESSAGE_FORMAT"),
@@ -31,7 +34,11 @@ async fn garbage_costs_a_registered_module_an_error_reply_and_not_its_connection
     ] {
         module.raw(bytes).await;
         let failure = module.failure().await;
-        assert!(failure.starts_with(code), "{failure} for {}", String::from_utf8_lossy(bytes).chars().take(60).collect::<String>());
+        assert!(
+            failure.starts_with(code),
+            "{failure} for {}",
+            String::from_utf8_lossy(bytes).chars().take(60).collect::<String>()
+        );
         module.send(json!({ "BackendCommand": "GetNodeCount" })).await;
         assert_eq!(module.success().await["count"], 0);
     }
@@ -43,7 +50,9 @@ async fn garbage_costs_a_registered_module_an_error_reply_and_not_its_connection
 async fn a_frame_over_the_limit_is_named_and_ends_the_connection() {
     let dir = tempfile::tempdir().unwrap();
     let core = serve(dir.path(), "").await;
-    for (registered, bytes, limit) in [(true, 10 * 1024 * 1024 + 1, "10485760"), (false, 64 * 1024 + 1, "65536")] {
+    for (registered, bytes, limit) in
+        [(true, 10 * 1024 * 1024 + 1, "10485760"), (false, 64 * 1024 + 1, "65536")]
+    {
         let mut module = if registered { core.registered().await } else { core.module().await };
         let mut frame = b"{\"version\":2,\"message\":{\"Log\":{\"level\":\"info\",\"message\":\"".to_vec();
         frame.resize(bytes, b'x');
@@ -73,7 +82,7 @@ async fn requests_over_the_limits_are_refused() {
     assert_eq!(refused.problem(413)["code"], "MESSAGE_TOO_LARGE");
     let refused = core.raw("POST", "/api/v1/tokens", &auth, b"{}").await;
     assert_eq!(refused.problem(415)["code"], "UNSUPPORTED_MEDIA_TYPE");
-    let nested = "[".repeat(100_000);
+    let nested = format!("{{\"x\":{}", "[".repeat(100_000));
     let refused = core.raw("POST", "/api/v1/tokens", &json_type, nested.as_bytes()).await;
     assert_eq!(refused.problem(400)["code"], "MESSAGE_PARSE_FAILED");
     let refused = core.raw("POST", "/api/v1/tokens", &json_type, b"{\"name\":\"\xff\"}").await;
@@ -83,7 +92,9 @@ async fn requests_over_the_limits_are_refused() {
     let head = format!("GET /api/v1/nodes HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024));
     let _ = stream.write_all(head.as_bytes()).await;
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(crate::harness::DEADLINE, stream.read_to_end(&mut answer)).await.expect("never cut");
+    let _ = tokio::time::timeout(crate::harness::DEADLINE, stream.read_to_end(&mut answer))
+        .await
+        .expect("never cut");
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
     let refused = core.raw("GET", &format!("/api/v1/events?text={}", "x".repeat(5_000)), &auth, b"").await;
     refused.problem(400);

@@ -72,7 +72,8 @@ async fn a_stranger_is_refused_in_words_and_closed() {
     wrong.closed().await;
 
     let mut old = core.module().await;
-    old.raw(br#"{"version":1,"message":{"BackendRegistration":{"backend_name":"x","backend_type":"Web"}}}"#).await;
+    old.raw(br#"{"version":1,"message":{"BackendRegistration":{"backend_name":"x","backend_type":"Web"}}}"#)
+        .await;
     let refused = old.failure().await;
     assert!(refused.starts_with("PROTOCOL_VERSION_MISMATCH: "), "{refused}");
     assert!(refused.contains('1') && refused.contains('2'), "names both versions: {refused}");
@@ -105,7 +106,9 @@ async fn every_request_is_answered_once_in_order_with_its_mark() {
             _ => json!({ "Ping": {} }),
         };
         let request_id = if n % 2 == 0 { json!(n) } else { json!(format!("r{n}")) };
-        bytes.extend(json!({ "version": 2, "request_id": request_id, "message": message }).to_string().bytes());
+        bytes.extend(
+            json!({ "version": 2, "request_id": request_id, "message": message }).to_string().bytes(),
+        );
     }
     module.raw(&bytes).await;
     for n in 0..200 {
@@ -116,8 +119,13 @@ async fn every_request_is_answered_once_in_order_with_its_mark() {
         let failure = message["BackendResponse"]["Failure"].as_str().unwrap_or_default();
         match n % 5 {
             0 | 1 => assert!(message["BackendResponse"]["Success"].is_object(), "{envelope}"),
-            2 => assert!(failure.starts_with("INVALID_COMMAND: ") && failure.contains("Explode"), "{envelope}"),
-            3 => assert!(failure.starts_with("INVALID_MESSAGE_FORMAT: ") && failure.contains("NoSuchMessage"), "{envelope}"),
+            2 => {
+                assert!(failure.starts_with("INVALID_COMMAND: ") && failure.contains("Explode"), "{envelope}")
+            }
+            3 => assert!(
+                failure.starts_with("INVALID_MESSAGE_FORMAT: ") && failure.contains("NoSuchMessage"),
+                "{envelope}"
+            ),
             _ => assert!(message.get("Pong").is_some(), "{envelope}"),
         }
     }
@@ -131,7 +139,10 @@ async fn scopes_decide_what_a_module_may_do() {
     let requests = [
         (Scope::NodesRead, json!({ "BackendCommand": "GetNodes" })),
         (Scope::NodesAdmin, json!({ "BackendCommand": { "RemoveNode": { "node_id": 1 } } })),
-        (Scope::NodesCommand, json!({ "BackendCommand": { "NodeCommand": { "node_id": 1, "command": "stop" } } })),
+        (
+            Scope::NodesCommand,
+            json!({ "BackendCommand": { "NodeCommand": { "node_id": 1, "command": "stop" } } }),
+        ),
         (Scope::NodesCommand, json!({ "BackendCommand": { "BroadcastCommand": { "command": "status" } } })),
         (Scope::EventsRead, json!({ "Query": {} })),
         (Scope::EventsRead, json!({ "Subscribe": { "topics": ["events"] } })),
@@ -146,7 +157,8 @@ async fn scopes_decide_what_a_module_may_do() {
         for (needed, request) in &requests {
             module.send(request.clone()).await;
             let response = module.response().await;
-            let refused = response["Failure"].as_str().is_some_and(|text| text.starts_with("AUTHENTICATION_FAILED"));
+            let refused =
+                response["Failure"].as_str().is_some_and(|text| text.starts_with("AUTHENTICATION_FAILED"));
             assert_eq!(!refused, scope == needed || *scope == Scope::Admin, "{scope} {request}: {response}");
             if request.get("Subscribe").is_some() && !refused {
                 module.send(json!({ "Unsubscribe": {} })).await;
@@ -158,12 +170,16 @@ async fn scopes_decide_what_a_module_may_do() {
 }
 
 /// The `n` of the next events, and the cursor behind the last.
-async fn pushed(module: &mut super::client::Module<tokio::net::TcpStream>, count: usize) -> (Vec<u64>, Value) {
+async fn pushed(
+    module: &mut super::client::Module<tokio::net::TcpStream>,
+    count: usize,
+) -> (Vec<u64>, Value) {
     let (mut numbers, mut cursor) = (Vec::new(), Value::Null);
     while numbers.len() < count {
         let envelope = module.envelope().await.unwrap();
         let push = &envelope["message"]["Event"];
-        numbers.push(push["event"]["data"]["n"].as_u64().unwrap_or_else(|| panic!("not an event: {envelope}")));
+        numbers
+            .push(push["event"]["data"]["n"].as_u64().unwrap_or_else(|| panic!("not an event: {envelope}")));
         cursor = push["cursor"].clone();
     }
     (numbers, cursor)
@@ -208,7 +224,8 @@ async fn a_filter_lets_through_what_rest_would_list() {
     let core = serve(dir.path(), OPEN).await;
     let (mut node, _) = core.core.node(1, "edge").await;
     let mut module = core.registered().await;
-    let filter = "node:edge pot:ssh-1 pot_type:ssh type:cowrie.* src_ip:203.0.113.0/24 session:s2 text:\"p25\"";
+    let filter =
+        "node:edge pot:ssh-1 pot_type:ssh type:cowrie.* src_ip:203.0.113.0/24 session:s2 text:\"p25\"";
     module.send(json!({ "Subscribe": { "filter": filter } })).await;
     module.success().await;
     node.send(&batch(1, "s", 0, 60)).await;
@@ -259,7 +276,10 @@ async fn a_module_publishes_events_and_raises_alerts_that_others_hear() {
     module.send(json!({ "PublishEvent": { "event_type": "sandbox.verdict", "pot_id": "cuckoo", "data": { "n": 5, "src_ip": "203.0.113.9" } } })).await;
     let id = module.success().await["id"].as_str().unwrap().to_owned();
     let stored = core.get(&format!("/api/v1/events/{id}")).await;
-    assert_eq!(json!([stored["event_type"], stored["pot_id"], stored["data"]["n"]]), json!(["sandbox.verdict", "cuckoo", 5]));
+    assert_eq!(
+        json!([stored["event_type"], stored["pot_id"], stored["data"]["n"]]),
+        json!(["sandbox.verdict", "cuckoo", 5])
+    );
     assert_eq!(pushed(&mut listener, 1).await.0, [5]);
 
     let alert = json!({ "RaiseAlert": { "title": "somebody got in", "severity": "high", "events": [id], "dedup_key": "k" } });
@@ -315,7 +335,7 @@ async fn a_subscriber_that_never_reads_holds_up_nobody_and_is_told_what_it_misse
     lazy.send(json!({ "Subscribe": {} })).await;
     lazy.success().await;
     // Far more than the socket's buffers and the queue behind them hold.
-    let count = 24_000;
+    let count = 60_000;
     let mut next = 0;
     while next < count {
         for _ in 0..4 {
@@ -350,19 +370,21 @@ async fn a_subscriber_that_never_reads_holds_up_nobody_and_is_told_what_it_misse
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_no_longer_has_is_said() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = format!("{OPEN}[log]\nbytes_max = 2097152\nsegment_bytes = 1048576\n");
+    let settings = format!(
+        "{OPEN}[limits]\nmax_frame_bytes = 65536\n[log]\nbytes_max = 4194304\nsegment_bytes = 2097152\n"
+    );
     let core: Served = serve(dir.path(), &settings).await;
     let (mut node, _) = core.core.node(1, "n").await;
     let mut next = 0;
     while core.core.counter("events_expired_total") == 0 {
         assert!(next < 2_000_000, "nothing ever expires");
         // Incompressible, so that the log fills soon.
-        let events: Vec<Value> = (0..200).map(|n| json!({
+        let events: Vec<Value> = (0..100).map(|n| json!({
             "pot_id": "p", "event_type": "x", "timestamp": 1_767_225_600, "data": { "n": next + n, "noise": noise() },
         })).collect();
         let message = json!({ "version": 2, "message": { "PotEventBatch": { "node_id": 1, "stream": "s", "first_seq": next, "events": events } } });
         node.raw(message.to_string().as_bytes()).await;
-        next += 200;
+        next += 100;
         node.acked("s", next).await;
     }
     let mut module = core.registered().await;
@@ -374,12 +396,19 @@ async fn what_the_log_no_longer_has_is_said() {
     let missed = lagged["missed"].as_u64().unwrap();
     assert!(missed > 0);
     let envelope = module.envelope().await.unwrap();
-    assert_eq!(envelope["message"]["Event"]["event"]["id"], json!((1 + missed).to_string()), "goes on right behind");
+    assert_eq!(
+        envelope["message"]["Event"]["event"]["id"],
+        json!((1 + missed).to_string()),
+        "goes on right behind"
+    );
     core.core.stop().await;
 }
 
 fn noise() -> String {
-    (0..300).map(|_| char::from(b'!' + rand::random::<u8>() % 90)).filter(|c| *c != '"' && *c != '\\').collect()
+    (0..300)
+        .map(|_| char::from(b'!' + rand::random::<u8>() % 90))
+        .filter(|c| *c != '"' && *c != '\\')
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

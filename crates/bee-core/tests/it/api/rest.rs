@@ -10,7 +10,12 @@ use super::client::{Module, exchange, serve, token};
 use crate::harness::{DEADLINE, OPEN, batch};
 
 fn ids(page: &Value) -> Vec<u64> {
-    page["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().parse().unwrap()).collect()
+    page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().parse().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,12 +44,21 @@ async fn clients_of_the_seeds_find_their_shapes() {
     );
     let detail = core.get("/api/v1/nodes/7").await;
     let pot = &detail["honeypots"][0];
-    assert_eq!(json!([detail["node_name"], pot["pot_id"], pot["pot_type"], pot["status"]]), json!(["edge", "ssh-1", "ssh", "Running"]));
+    assert_eq!(
+        json!([detail["node_name"], pot["pot_id"], pot["pot_type"], pot["status"]]),
+        json!(["edge", "ssh-1", "ssh", "Running"])
+    );
     let pots = core.get("/api/v1/honeypots").await;
     assert_eq!(json!([pots["honeypots"][0]["node_id"], pots["honeypots"][0]["pot_id"]]), json!([7, "ssh-1"]));
 
-    assert_eq!(core.request("GET", "/api/v1/nodes/8", Some(&core.token), None).await.problem(404)["code"], "NODE_NOT_FOUND");
-    assert_eq!(core.request("GET", "/api/v1/nodes/edge", Some(&core.token), None).await.problem(400)["code"], "INVALID_NODE_ID");
+    assert_eq!(
+        core.request("GET", "/api/v1/nodes/8", Some(&core.token), None).await.problem(404)["code"],
+        "NODE_NOT_FOUND"
+    );
+    assert_eq!(
+        core.request("GET", "/api/v1/nodes/edge", Some(&core.token), None).await.problem(400)["code"],
+        "INVALID_NODE_ID"
+    );
     assert_eq!(core.delete("/api/v1/nodes/7").await.status, 204);
     assert_eq!(core.get("/api/v1/nodes").await, json!({ "nodes": [] }));
     core.core.stop().await;
@@ -111,7 +125,14 @@ async fn events_are_filtered_by_every_parameter() {
         ("until=2026-01-01T00:00:00.010Z", 10),
         ("session=s3&src_ip=203.0.113.31", 1),
     ] {
-        let page = core.get(&format!("/api/v1/events?limit=1000&{query}").replace("&&", "&").trim_end_matches('&').to_owned()).await;
+        let page = core
+            .get(
+                &format!("/api/v1/events?limit=1000&{query}")
+                    .replace("&&", "&")
+                    .trim_end_matches('&')
+                    .to_owned(),
+            )
+            .await;
         assert_eq!(ids(&page).len(), count, "{query}");
     }
     core.core.stop().await;
@@ -134,7 +155,10 @@ async fn a_wrong_parameter_is_named_with_its_remedy() {
     ] {
         let response = core.request("GET", &format!("/api/v1/events?{query}"), Some(&core.token), None).await;
         let problem = response.problem(400);
-        assert!(problem["errors"][parameter].as_str().is_some_and(|text| text.contains(remedy)), "{query}: {problem}");
+        assert!(
+            problem["errors"][parameter].as_str().is_some_and(|text| text.contains(remedy)),
+            "{query}: {problem}"
+        );
     }
     core.core.stop().await;
 }
@@ -145,7 +169,8 @@ async fn commands_reach_their_node_and_show_where_they_stand() {
     let core = serve(dir.path(), OPEN).await;
     let (mut node, _) = core.core.node(3, "n").await;
     for command in [json!("GetInstalledPots"), json!({ "DeployPot": "ssh-1" })] {
-        let given = core.post("/api/v1/nodes/3/commands", json!({ "command": command, "timeout_s": 60 })).await;
+        let given =
+            core.post("/api/v1/nodes/3/commands", json!({ "command": command, "timeout_s": 60 })).await;
         assert_eq!(given.status, 202, "{}", given.text());
         let id = given.json()["command_id"].as_str().unwrap().to_owned();
         let Some(CoreMessage::NodeCommand(sent)) = node.recv().await else { panic!("no command") };
@@ -153,7 +178,12 @@ async fn commands_reach_their_node_and_show_where_they_stand() {
         assert_eq!(core.get(&format!("/api/v1/commands/{id}")).await["command_id"], json!(id));
     }
     let all = core.get("/api/v1/commands?node=n").await;
-    let all: Vec<&str> = all["commands"].as_array().unwrap().iter().map(|command| command["command_id"].as_str().unwrap()).collect();
+    let all: Vec<&str> = all["commands"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|command| command["command_id"].as_str().unwrap())
+        .collect();
     assert_eq!(all.len(), 2);
     let older = core.get(&format!("/api/v1/commands?before={}", all[0])).await;
     assert_eq!(older["commands"][0]["command_id"], all[1]);
@@ -241,7 +271,10 @@ async fn metrics_are_prometheus_text_and_status_has_the_same_counters() {
     let metrics = core.request("GET", "/metrics", Some(&core.token), None).await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let text = metrics.text();
-    assert!(text.contains("# TYPE honeybee_events_stored_total counter\nhoneybee_events_stored_total 12\n"), "{text}");
+    assert!(
+        text.contains("# TYPE honeybee_events_stored_total counter\nhoneybee_events_stored_total 12\n"),
+        "{text}"
+    );
     assert!(text.contains("# TYPE honeybee_nodes_connected gauge\nhoneybee_nodes_connected 1\n"), "{text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
@@ -275,7 +308,10 @@ async fn the_start_page_obeys_its_own_policy_and_missing_files_are_missing() {
     for path in ["/assets/x.js", "/favicon.ico", "/api/v1/nothing", "/api/v1/nodes/1/2/3"] {
         assert_eq!(core.request("GET", path, None, None).await.problem(404)["code"], "NOT_FOUND");
     }
-    assert_eq!(core.request("PUT", "/api/v1/nodes", Some(&core.token), None).await.problem(405)["code"], "METHOD_NOT_ALLOWED");
+    assert_eq!(
+        core.request("PUT", "/api/v1/nodes", Some(&core.token), None).await.problem(405)["code"],
+        "METHOD_NOT_ALLOWED"
+    );
     core.core.stop().await;
 }
 
@@ -312,7 +348,9 @@ async fn anonymous_reads_are_for_this_machine_alone_and_only_if_switched_on() {
     core.raw("GET", "/api/v1/nodes", "Origin: https://evil.example\r\n", b"").await.problem(401);
     core.raw("GET", "/api/v1/nodes", "X-Forwarded-For: 203.0.113.9\r\n", b"").await.problem(401);
     let stream = tokio::net::TcpStream::connect(core.address()).await.unwrap();
-    let rebound = raw_head(stream, "GET /api/v1/nodes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    let rebound =
+        raw_head(stream, "GET /api/v1/nodes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+            .await;
     assert!(rebound.starts_with("HTTP/1.1 401"), "{rebound}");
     core.core.stop().await;
 }

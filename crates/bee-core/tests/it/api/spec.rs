@@ -35,7 +35,10 @@ const CONTRACT: &[(&str, &str)] = &[
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, item)| {
-        item.as_object().unwrap().iter().map(|(method, operation)| (method.clone(), path.clone(), operation.clone()))
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(|(method, operation)| (method.clone(), path.clone(), operation.clone()))
     });
     all.collect()
 }
@@ -54,7 +57,11 @@ fn refs(value: &Value, found: &mut Vec<String>) {
 async fn document(core: &Served) -> Value {
     let response = core.request("GET", "/api/openapi.json", None, None).await;
     assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
-    assert_eq!(response.text(), bee_core::api::openapi_document(), "tools get the same document without a server");
+    assert_eq!(
+        response.text(),
+        bee_core::api::openapi_document(),
+        "tools get the same document without a server"
+    );
     response.json()
 }
 
@@ -93,7 +100,10 @@ async fn every_route_that_is_described_exists_and_answers_401_without_a_token() 
         } else {
             assert_eq!(response.problem(401)["code"], "AUTHENTICATION_FAILED", "{method} {path}");
             assert!(response.header("www-authenticate").unwrap().starts_with("Bearer"), "{method} {path}");
-            assert!(operation["security"][0]["bearer"][0].is_string(), "{method} {path} does not say its scope");
+            assert!(
+                operation["security"][0]["bearer"][0].is_string(),
+                "{method} {path} does not say its scope"
+            );
             closed += 1;
         }
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{method} {path}");

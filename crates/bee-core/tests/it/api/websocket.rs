@@ -48,7 +48,10 @@ async fn receive(socket: &mut Socket) -> Option<Value> {
 
 async fn failure(socket: &mut Socket) -> String {
     let envelope = receive(socket).await.unwrap();
-    envelope["message"]["BackendResponse"]["Failure"].as_str().unwrap_or_else(|| panic!("{envelope}")).to_owned()
+    envelope["message"]["BackendResponse"]["Failure"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{envelope}"))
+        .to_owned()
 }
 
 async fn registered(core: &Served, address: SocketAddr, path: &str) -> Socket {
@@ -67,7 +70,9 @@ async fn both_ports_speak_the_module_protocol_and_push_events() {
     let (mut node, _) = core.core.node(1, "n").await;
     let addresses = core.core.handle.addresses();
     let mut sockets = Vec::new();
-    for (address, path) in [(addresses.api, "/ws"), (addresses.ws.unwrap(), "/"), (addresses.ws.unwrap(), "/ws")] {
+    for (address, path) in
+        [(addresses.api, "/ws"), (addresses.ws.unwrap(), "/"), (addresses.ws.unwrap(), "/ws")]
+    {
         let mut socket = registered(&core, address, path).await;
         send(&mut socket, json!({ "BackendCommand": "GetNodes" })).await;
         let envelope = receive(&mut socket).await.unwrap();
@@ -92,13 +97,15 @@ async fn the_token_may_come_in_the_header_and_a_wrong_one_opens_nothing() {
     let core = serve(dir.path(), "").await;
     let bearer = format!("Bearer {}", core.token);
     let mut socket = open(core.address(), "/ws", &[("authorization", &bearer)]).await.unwrap();
-    send(&mut socket, json!({ "BackendRegistration": { "backend_name": "ws", "backend_type": "Api" } })).await;
+    send(&mut socket, json!({ "BackendRegistration": { "backend_name": "ws", "backend_type": "Api" } }))
+        .await;
     let envelope = receive(&mut socket).await.unwrap();
     assert!(envelope["message"]["BackendResponse"]["Success"].is_object(), "{envelope}");
 
     assert_eq!(open(core.address(), "/ws", &[("authorization", "Bearer hbt_wrong")]).await.unwrap_err(), 401);
     let mut socket = open(core.address(), "/ws", &[]).await.unwrap();
-    send(&mut socket, json!({ "BackendRegistration": { "backend_name": "ws", "backend_type": "Api" } })).await;
+    send(&mut socket, json!({ "BackendRegistration": { "backend_name": "ws", "backend_type": "Api" } }))
+        .await;
     assert!(failure(&mut socket).await.starts_with("AUTHENTICATION_FAILED"));
     assert_eq!(receive(&mut socket).await, None);
     core.core.stop().await;
@@ -107,7 +114,11 @@ async fn the_token_may_come_in_the_header_and_a_wrong_one_opens_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_a_foreign_origin_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let core = serve(dir.path(), "[api]\norigins = [\"https://soc.example.org\"]\n[modules]\nallow_anonymous_loopback = true\n").await;
+    let core = serve(
+        dir.path(),
+        "[api]\norigins = [\"https://soc.example.org\"]\n[modules]\nallow_anonymous_loopback = true\n",
+    )
+    .await;
     let ws = core.core.handle.addresses().ws.unwrap();
     for address in [core.address(), ws] {
         for (origin, expect) in [
@@ -122,7 +133,8 @@ async fn a_page_of_a_foreign_origin_is_refused() {
         // A page whose name was pointed at this machine has an origin that fits its host, and is still no local module.
         let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
         let mut socket = open(address, "/ws", &rebound).await.unwrap();
-        send(&mut socket, json!({ "BackendRegistration": { "backend_name": "x", "backend_type": "Web" } })).await;
+        send(&mut socket, json!({ "BackendRegistration": { "backend_name": "x", "backend_type": "Web" } }))
+            .await;
         assert!(failure(&mut socket).await.starts_with("AUTHENTICATION_FAILED"));
     }
     assert_eq!(core.core.counter("ws_origin_refused_total"), 4);
@@ -175,7 +187,8 @@ async fn after(core: &Served, register: bool, bytes: &[u8]) -> String {
         writing
     });
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(DEADLINE, reading.read_to_end(&mut answer)).await.expect("Core did not close");
+    let _ =
+        tokio::time::timeout(DEADLINE, reading.read_to_end(&mut answer)).await.expect("Core did not close");
     drop(writer.await.unwrap());
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -186,7 +199,10 @@ async fn a_handshake_is_answered_as_rfc_6455_says() {
     let core = serve(dir.path(), "").await;
     let answer = after(&core, false, &frame(8, &1000_u16.to_be_bytes())).await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-    assert!(answer.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
+    assert!(
+        answer.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+        "{answer}"
+    );
     core.core.stop().await;
 }
 
