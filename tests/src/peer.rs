@@ -9,7 +9,7 @@ use bee_daemon::tls::{ClientError, ClientTls, ServerIdentity, Trust};
 use bee_wire::{Frame, FrameDecoder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::wait::PATIENCE;
 
@@ -41,6 +41,15 @@ impl Peer {
         Self::over(MaybeTls::Plain(stream))
     }
 
+    /// Connects without encryption from a loopback address of its own, such as 127.0.0.9.
+    pub async fn plain_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::over(MaybeTls::Plain(stream))
+    }
+
     /// Connects with TLS, perhaps with a certificate.
     ///
     /// # Errors
@@ -52,6 +61,18 @@ impl Peer {
     ) -> Result<Self, ClientError> {
         let tls = ClientTls::new(trust, None, identity)?;
         let stream = TcpStream::connect(address).await.unwrap();
+        Ok(Self::over(tls.handshake(stream, CONNECT_WITHIN).await?))
+    }
+
+    /// The same from a loopback address of its own.
+    ///
+    /// # Errors
+    /// What the handshake said.
+    pub async fn tls_from(source: [u8; 4], address: SocketAddr, trust: &Trust) -> Result<Self, ClientError> {
+        let tls = ClientTls::new(trust, None, None)?;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(address).await.unwrap();
         Ok(Self::over(tls.handshake(stream, CONNECT_WITHIN).await?))
     }
 
