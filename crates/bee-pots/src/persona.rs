@@ -124,7 +124,9 @@ impl Persona {
         let ipv4 = match (family, subnet % 3) {
             (Family::Device, _) => [192, 168, (subnet >> 8) as u8 % 3, 1],
             (_, 0) => [10, (subnet >> 8) as u8 % 64, (subnet >> 16) as u8, 4 + (subnet >> 24) as u8 % 240],
-            (_, 1) => [172, 16 + (subnet >> 8) as u8 % 15, (subnet >> 16) as u8, 4 + (subnet >> 24) as u8 % 240],
+            (_, 1) => {
+                [172, 16 + (subnet >> 8) as u8 % 15, (subnet >> 16) as u8, 4 + (subnet >> 24) as u8 % 240]
+            }
             _ => [192, 168, (subnet >> 8) as u8 % 250, 10 + (subnet >> 24) as u8 % 230],
         };
         let gateway = match family {
@@ -133,7 +135,8 @@ impl Persona {
         };
         let mac_tail = draw("mac").to_le_bytes();
         let [o1, o2, o3] = hypervisor.oui;
-        let installed = (distro.released + 86_400 * (20 + (draw("installed") % 300) as i64)).min(now - 40 * 86_400);
+        let installed =
+            (distro.released + 86_400 * (20 + (draw("installed") % 300) as i64)).min(now - 40 * 86_400);
         let rhythm = 86_400 * (23 + (draw("rhythm") % 190) as i64) + (draw("rhythm-s") % 86_400) as i64;
         let booted = (now - (now - (draw("phase") % 20_000_000) as i64).rem_euclid(rhythm)).max(installed);
         let users = distro::users(distro, draw("user"));
@@ -146,7 +149,7 @@ impl Persona {
             cpus,
             mem_kb: mem_kb.saturating_sub(reserved),
             disk_kb,
-            disk_used_kb: disk_kb / 100 * (9 + draw("used") % 51) + draw("used-kb") % 4096 * 4,
+            disk_used_kb: disk_kb / 100 * (9 + draw("used") % 51) + draw("used-kb") % (disk_kb / 100),
             hypervisor,
             interface: hardware::interface(distro, hypervisor),
             mac: [o1, o2, o3, mac_tail[0], mac_tail[1], mac_tail[2]],
@@ -232,7 +235,10 @@ mod tests {
     fn one_seed_is_one_machine_for_ever_and_two_seeds_are_two() {
         let a = Persona::derive(b"node-a", Family::Server, NOW);
         let again = Persona::derive(b"node-a", Family::Server, NOW + 3600);
-        assert_eq!((&a.hostname, a.mac, a.ipv4, a.booted), (&again.hostname, again.mac, again.ipv4, again.booted));
+        assert_eq!(
+            (&a.hostname, a.mac, a.ipv4, a.booted),
+            (&again.hostname, again.mac, again.ipv4, again.booted)
+        );
         assert_eq!(a.processes, again.processes);
         let b = Persona::derive(b"node-b", Family::Server, NOW);
         assert_ne!((a.mac, a.ipv4), (b.mac, b.ipv4));

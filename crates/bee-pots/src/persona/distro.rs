@@ -319,13 +319,18 @@ pub(super) fn users(distro: &Distro, number: u64) -> Vec<User> {
         Packaging::Deb => (DEB_USERS, "/usr/sbin/nologin"),
         Packaging::Rpm => (RPM_USERS, "/sbin/nologin"),
         Packaging::None => {
-            return vec![user("root", 0, 0, "root", "/root", "/bin/sh"), user("nobody", 99, 99, "nobody", "/", "/bin/false")];
+            return vec![
+                user("root", 0, 0, "root", "/root", "/bin/sh"),
+                user("nobody", 99, 99, "nobody", "/", "/bin/false"),
+            ];
         }
     };
     let mut users = vec![user("root", 0, 0, "root", "/root", "/bin/bash")];
-    users.extend(system.iter().map(|(n, u, g, c, h)| {
-        user(n, *u, *g, c, h, if *n == "sync" { "/bin/sync" } else { nologin })
-    }));
+    users.extend(
+        system
+            .iter()
+            .map(|(n, u, g, c, h)| user(n, *u, *g, c, h, if *n == "sync" { "/bin/sync" } else { nologin })),
+    );
     let (name, gecos) = PEOPLE.iter().cycle().nth((number % 12) as usize).unwrap_or(&PEOPLE[0]);
     users.push(user(name, 1000, 1000, &format!("{gecos},,,"), &format!("/home/{name}"), "/bin/bash"));
     users

@@ -46,14 +46,84 @@ const INTEL_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge 
 const AMD_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ht syscall nx mmxext fxsr_opt pdpe1gb rdtscp lm rep_good nopl cpuid extd_apicid tsc_known_freq pni pclmulqdq ssse3 fma cx16 sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave avx f16c rdrand hypervisor lahf_lm cmp_legacy svm cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw topoext perfctr_core ssbd ibrs ibpb stibp vmmcall fsgsbase tsc_adjust bmi1 avx2 smep bmi2 rdseed adx smap clflushopt clwb sha_ni xsaveopt xsavec xgetbv1 clzero xsaveerptr wbnoinvd arat npt nrip_save umip rdpid";
 
 static X86: [Cpu; 5] = [
-    Cpu { vendor: "GenuineIntel", model_name: "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", family: 6, model: 79, stepping: 1, mhz: "2399.996", cache_kb: 35840, bogomips: "4799.99", flags: INTEL_FLAGS },
-    Cpu { vendor: "GenuineIntel", model_name: "Intel(R) Xeon(R) Gold 6240 CPU @ 2.60GHz", family: 6, model: 85, stepping: 7, mhz: "2593.906", cache_kb: 25344, bogomips: "5187.81", flags: INTEL_FLAGS },
-    Cpu { vendor: "GenuineIntel", model_name: "Intel(R) Xeon(R) CPU E5-2650 v3 @ 2.30GHz", family: 6, model: 63, stepping: 2, mhz: "2299.998", cache_kb: 25600, bogomips: "4599.99", flags: INTEL_FLAGS },
-    Cpu { vendor: "AuthenticAMD", model_name: "AMD EPYC 7601 32-Core Processor", family: 23, model: 1, stepping: 2, mhz: "2199.996", cache_kb: 512, bogomips: "4399.99", flags: AMD_FLAGS },
-    Cpu { vendor: "AuthenticAMD", model_name: "AMD EPYC 7543 32-Core Processor", family: 25, model: 1, stepping: 1, mhz: "2794.750", cache_kb: 512, bogomips: "5589.50", flags: AMD_FLAGS },
+    Cpu {
+        vendor: "GenuineIntel",
+        model_name: "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz",
+        family: 6,
+        model: 79,
+        stepping: 1,
+        mhz: "2399.996",
+        cache_kb: 35840,
+        bogomips: "4799.99",
+        flags: INTEL_FLAGS,
+    },
+    Cpu {
+        vendor: "GenuineIntel",
+        model_name: "Intel(R) Xeon(R) Gold 6240 CPU @ 2.60GHz",
+        family: 6,
+        model: 85,
+        stepping: 7,
+        mhz: "2593.906",
+        cache_kb: 25344,
+        bogomips: "5187.81",
+        flags: INTEL_FLAGS,
+    },
+    Cpu {
+        vendor: "GenuineIntel",
+        model_name: "Intel(R) Xeon(R) CPU E5-2650 v3 @ 2.30GHz",
+        family: 6,
+        model: 63,
+        stepping: 2,
+        mhz: "2299.998",
+        cache_kb: 25600,
+        bogomips: "4599.99",
+        flags: INTEL_FLAGS,
+    },
+    Cpu {
+        vendor: "AuthenticAMD",
+        model_name: "AMD EPYC 7601 32-Core Processor",
+        family: 23,
+        model: 1,
+        stepping: 2,
+        mhz: "2199.996",
+        cache_kb: 512,
+        bogomips: "4399.99",
+        flags: AMD_FLAGS,
+    },
+    Cpu {
+        vendor: "AuthenticAMD",
+        model_name: "AMD EPYC 7543 32-Core Processor",
+        family: 25,
+        model: 1,
+        stepping: 1,
+        mhz: "2794.750",
+        cache_kb: 512,
+        bogomips: "5589.50",
+        flags: AMD_FLAGS,
+    },
 ];
-static MIPS: Cpu = Cpu { vendor: "Ralink", model_name: "MIPS 24Kc V5.0", family: 0, model: 0, stepping: 0, mhz: "580.000", cache_kb: 32, bogomips: "386.04", flags: "" };
-static ARM: Cpu = Cpu { vendor: "ARM", model_name: "ARMv7 Processor rev 1 (v7l)", family: 7, model: 0xc09, stepping: 1, mhz: "800.000", cache_kb: 32, bogomips: "1325.46", flags: "swp half thumb fastmult vfp edsp neon vfpv3 tls" };
+static MIPS: Cpu = Cpu {
+    vendor: "Ralink",
+    model_name: "MIPS 24Kc V5.0",
+    family: 0,
+    model: 0,
+    stepping: 0,
+    mhz: "580.000",
+    cache_kb: 32,
+    bogomips: "386.04",
+    flags: "",
+};
+static ARM: Cpu = Cpu {
+    vendor: "ARM",
+    model_name: "ARMv7 Processor rev 1 (v7l)",
+    family: 7,
+    model: 0xc09,
+    stepping: 1,
+    mhz: "800.000",
+    cache_kb: 32,
+    bogomips: "1325.46",
+    flags: "swp half thumb fastmult vfp edsp neon vfpv3 tls",
+};
 
 static HYPERVISORS: [Hypervisor; 2] = [
     Hypervisor {
@@ -92,8 +162,14 @@ static HYPERVISORS: [Hypervisor; 2] = [
         ],
     },
 ];
-static BOARD: Hypervisor =
-    Hypervisor { vendor: "", oui: [0x00, 0x0c, 0x43], manufacturer: "", product: "", disk: "mtdblock", pci: &[] };
+static BOARD: Hypervisor = Hypervisor {
+    vendor: "",
+    oui: [0x00, 0x0c, 0x43],
+    manufacturer: "",
+    product: "",
+    disk: "mtdblock",
+    pci: &[],
+};
 
 pub(super) fn cpu(arch: Arch, number: u64) -> &'static Cpu {
     match arch {
@@ -143,8 +219,8 @@ pub(super) fn interface(distro: &Distro, hypervisor: &Hypervisor) -> &'static st
 
 pub(super) fn hostname(family: Family, number: u64, ip: [u8; 4]) -> String {
     const ROLES: [&str; 16] = [
-        "web", "db", "app", "mail", "backup", "srv", "vps", "node", "proxy", "files", "git", "build", "monitor", "cache",
-        "shop", "intranet",
+        "web", "db", "app", "mail", "backup", "srv", "vps", "node", "proxy", "files", "git", "build",
+        "monitor", "cache", "shop", "intranet",
     ];
     const DEVICES: [&str; 5] = ["router", "dvr", "localhost", "HomeGateway", "ipcam"];
     if family == Family::Device {
@@ -164,20 +240,44 @@ pub(super) fn hostname(family: Family, number: u64, ip: [u8; 4]) -> String {
 type Row = (&'static str, &'static str, u32, u32, &'static str);
 
 const KERNEL_THREADS: [&str; 14] = [
-    "[kthreadd]", "[rcu_gp]", "[rcu_par_gp]", "[kworker/0:0H-kblockd]", "[mm_percpu_wq]", "[ksoftirqd/0]", "[rcu_sched]",
-    "[migration/0]", "[cpuhp/0]", "[kdevtmpfs]", "[netns]", "[kauditd]", "[khungtaskd]", "[kswapd0]",
+    "[kthreadd]",
+    "[rcu_gp]",
+    "[rcu_par_gp]",
+    "[kworker/0:0H-kblockd]",
+    "[mm_percpu_wq]",
+    "[ksoftirqd/0]",
+    "[rcu_sched]",
+    "[migration/0]",
+    "[cpuhp/0]",
+    "[kdevtmpfs]",
+    "[netns]",
+    "[kauditd]",
+    "[khungtaskd]",
+    "[kswapd0]",
 ];
 const DEB: &[Row] = &[
     ("root", "/lib/systemd/systemd-journald", 31_240, 64_512, "Ss"),
     ("root", "/lib/systemd/systemd-udevd", 6_212, 22_840, "Ss"),
     ("systemd-timesync", "/lib/systemd/systemd-timesyncd", 6_680, 90_148, "Ssl"),
     ("root", "/usr/sbin/cron -f", 2_912, 8_504, "Ss"),
-    ("messagebus", "/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation --syslog-only", 4_520, 9_128, "Ss"),
+    (
+        "messagebus",
+        "/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation --syslog-only",
+        4_520,
+        9_128,
+        "Ss",
+    ),
     ("root", "/usr/sbin/rsyslogd -n -iNONE", 5_904, 220_796, "Ssl"),
     ("root", "/lib/systemd/systemd-logind", 7_860, 25_340, "Ss"),
     ("root", "/usr/sbin/qemu-ga", 4_112, 82_004, "Ss"),
     ("root", "/sbin/agetty -o -p -- \\u --noclear tty1 linux", 1_048, 5_832, "Ss+"),
-    ("root", "/usr/bin/python3 /usr/bin/unattended-upgrade-shutdown --wait-for-signal", 20_904, 110_016, "Ssl"),
+    (
+        "root",
+        "/usr/bin/python3 /usr/bin/unattended-upgrade-shutdown --wait-for-signal",
+        20_904,
+        110_016,
+        "Ssl",
+    ),
     ("root", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", 9_104, 15_432, "Ss"),
     ("root", "nginx: master process /usr/sbin/nginx -g daemon on; master_process on;", 1_640, 55_212, "Ss"),
     ("www-data", "nginx: worker process", 5_480, 55_844, "S"),
@@ -186,7 +286,13 @@ const RPM: &[Row] = &[
     ("root", "/usr/lib/systemd/systemd-journald", 9_612, 39_080, "Ss"),
     ("root", "/usr/lib/systemd/systemd-udevd", 2_480, 45_412, "Ss"),
     ("root", "/sbin/auditd", 1_204, 55_532, "S<sl"),
-    ("dbus", "/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation", 2_540, 66_456, "Ssl"),
+    (
+        "dbus",
+        "/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation",
+        2_540,
+        66_456,
+        "Ssl",
+    ),
     ("polkitd", "/usr/lib/polkit-1/polkitd --no-debug", 13_240, 612_236, "Ssl"),
     ("root", "/usr/lib/systemd/systemd-logind", 1_760, 26_384, "Ss"),
     ("chrony", "/usr/sbin/chronyd", 1_632, 117_808, "S"),
@@ -230,7 +336,8 @@ pub(super) fn processes(persona: &Persona) -> Vec<Process> {
         cpu_s,
         start_s,
     };
-    let mut list = vec![process(1, 0, "root", init, init_rss + next(900), init_rss * 14, "Ss", 4 + next(40), 0)];
+    let mut list =
+        vec![process(1, 0, "root", init, init_rss + next(900), init_rss * 14, "Ss", 4 + next(40), 0)];
     let mut pid = 1;
     for (n, name) in KERNEL_THREADS.iter().enumerate() {
         if persona.family == Family::Device && n > 7 {
@@ -248,7 +355,17 @@ pub(super) fn processes(persona: &Persona) -> Vec<Process> {
         }
         pid += 2 + next(60);
         let start = 2 + next(9);
-        list.push(process(pid, 1, user, command, rss + next(rss / 4), vsz + next(64) * 4, stat, next(90), start));
+        list.push(process(
+            pid,
+            1,
+            user,
+            command,
+            rss + next(rss / 4),
+            vsz + next(64) * 4,
+            stat,
+            next(90),
+            start,
+        ));
     }
     list
 }

@@ -123,7 +123,9 @@ impl Persona {
     /// Load averages over 1, 5 and 15 minutes.
     #[must_use]
     pub fn load(&self, now: i64) -> [f64; 3] {
-        let wave = |period: i64, top: i64| (((now / period) * 7919 + self.draw("load") as i64 % 97).rem_euclid(top)) as f64 / 100.0;
+        let wave = |period: i64, top: i64| {
+            (((now / period) * 7919 + self.draw("load") as i64 % 97).rem_euclid(top)) as f64 / 100.0
+        };
         let floor = if self.family == Family::Device { 0.4 } else { 0.0 };
         [floor + wave(5, 19), floor + wave(60, 14), floor + wave(300, 9)]
     }
@@ -148,7 +150,14 @@ impl Persona {
         let buffers = total / 60 + self.draw("buffers") % (total / 90);
         let cached = total / 6 + self.draw("cached") % (total / 3);
         let free = total.saturating_sub(used + buffers + cached);
-        Memory { total, free, buffers, cached, shared: total / 900, available: free + cached * 9 / 10 + buffers / 2 }
+        Memory {
+            total,
+            free,
+            buffers,
+            cached,
+            shared: total / 900,
+            available: free + cached * 9 / 10 + buffers / 2,
+        }
     }
 
     /// The device the root file system is on.
@@ -236,12 +245,29 @@ impl Persona {
     fn stat(&self, now: i64) -> String {
         let ticks = self.uptime_s(now) * 100;
         let mut s = String::new();
-        let row = |share: i64| format!("{} {} {} {} {} 0 {} 0 0 0", ticks * share / 150, ticks / 9000, ticks * share / 210, ticks * share * 97 / 100, ticks / 1900, ticks / 4000);
+        let row = |share: i64| {
+            format!(
+                "{} {} {} {} {} 0 {} 0 0 0",
+                ticks * share / 150,
+                ticks / 9000,
+                ticks * share / 210,
+                ticks * share * 97 / 100,
+                ticks / 1900,
+                ticks / 4000
+            )
+        };
         let _ = writeln!(s, "cpu  {}", row(i64::from(self.cpus)));
         for n in 0..self.cpus {
             let _ = writeln!(s, "cpu{n} {}", row(1));
         }
-        let _ = writeln!(s, "intr {}\nctxt {}\nbtime {}\nprocesses {}\nprocs_running 1\nprocs_blocked 0", ticks * 2, ticks * 4, self.booted, self.last_pid(now));
+        let _ = writeln!(
+            s,
+            "intr {}\nctxt {}\nbtime {}\nprocesses {}\nprocs_running 1\nprocs_blocked 0",
+            ticks * 2,
+            ticks * 4,
+            self.booted,
+            self.last_pid(now)
+        );
         s
     }
 
@@ -254,10 +280,17 @@ impl Persona {
                 "rootfs / rootfs rw 0 0\n{root} / squashfs ro,relatime 0 0\nproc /proc proc rw,relatime 0 0\nsysfs /sys sysfs rw,relatime 0 0\ntmpfs /dev tmpfs rw,relatime,mode=0755 0 0\ndevpts /dev/pts devpts rw,relatime,mode=600 0 0\ntmpfs /tmp tmpfs rw,relatime 0 0\ntmpfs /var tmpfs rw,relatime 0 0\ntmpfs /dev/shm tmpfs rw,relatime 0 0\n"
             ),
             Family::Server => {
-                let options = if self.distro.root_fs == "xfs" { "rw,relatime,attr2,inode64,noquota" } else { "rw,relatime,errors=remount-ro" };
+                let options = if self.distro.root_fs == "xfs" {
+                    "rw,relatime,attr2,inode64,noquota"
+                } else {
+                    "rw,relatime,errors=remount-ro"
+                };
                 format!(
                     "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime,size={0}k,nr_inodes={1},mode=755 0 0\ndevpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size={2}k,mode=755 0 0\n{root} / {3} {options} 0 0\nsecurityfs /sys/kernel/security securityfs rw,nosuid,nodev,noexec,relatime 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,nodev 0 0\ntmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k 0 0\n",
-                    self.mem_kb / 2 - 20_000, self.mem_kb / 8, self.mem_kb / 10, self.distro.root_fs
+                    self.mem_kb / 2 - 20_000,
+                    self.mem_kb / 8,
+                    self.mem_kb / 10,
+                    self.distro.root_fs
                 )
             }
         }
@@ -277,7 +310,11 @@ impl Persona {
     /// Loaded kernel modules: name, size, use count, used by.
     pub(crate) fn modules(&self) -> Vec<(&'static str, u32, u32, &'static str)> {
         match self.family {
-            Family::Device => vec![("rt2860v2_ap", 813_216, 1, ""), ("raeth", 34_112, 1, ""), ("nf_conntrack", 61_712, 0, "")],
+            Family::Device => vec![
+                ("rt2860v2_ap", 813_216, 1, ""),
+                ("raeth", 34_112, 1, ""),
+                ("nf_conntrack", 61_712, 0, ""),
+            ],
             Family::Server => vec![
                 ("tcp_diag", 16_384, 0, ""),
                 ("inet_diag", 24_576, 1, "tcp_diag"),

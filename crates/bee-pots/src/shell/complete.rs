@@ -22,9 +22,11 @@ pub(super) fn complete(state: &State, vfs: &Vfs, line: &str) -> Vec<String> {
             found.extend(names.into_iter().filter(|(n, _)| n.starts_with(word)).map(|(n, _)| n.to_string()));
         }
     } else {
-        let (dir, prefix) = word.rsplit_once('/').map_or(("", word), |(d, p)| (if d.is_empty() { "/" } else { d }, p));
+        let (dir, prefix) =
+            word.rsplit_once('/').map_or(("", word), |(d, p)| (if d.is_empty() { "/" } else { d }, p));
         let real = dir.strip_prefix('~').map_or_else(|| dir.to_owned(), |rest| format!("{}{rest}", top.home));
-        let names = vfs.resolve(&top.cwd, if real.is_empty() { "." } else { &real }).and_then(|id| vfs.list_id(id));
+        let names =
+            vfs.resolve(&top.cwd, if real.is_empty() { "." } else { &real }).and_then(|id| vfs.list_id(id));
         for (name, id) in names.unwrap_or_default() {
             if name.starts_with(prefix) && (prefix.starts_with('.') || !name.starts_with('.')) {
                 let slash = if vfs.is_dir_id(id) { "/" } else { "" };

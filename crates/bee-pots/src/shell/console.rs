@@ -217,7 +217,11 @@ impl Console {
             reaction.stdout.extend_from_slice(b"bash: syntax error: unexpected end of file\r\n");
             self.settle(reaction);
         } else {
-            reaction.stdout.extend_from_slice(if self.shell.state.frames.len() > 1 { b"exit\r\n" } else { b"logout\r\n" });
+            reaction.stdout.extend_from_slice(if self.shell.state.frames.len() > 1 {
+                b"exit\r\n"
+            } else {
+                b"logout\r\n"
+            });
             let outcome = self.shell.run_line(b"exit", now_ms);
             if let Progress::Exited(code) = outcome.progress {
                 self.close(code, reaction);

@@ -198,10 +198,16 @@ impl Interp<'_> {
             Err(error) => {
                 let (name, bash) = (self.shell_name(), self.st.top().flavour == Flavour::Bash);
                 let line = match error {
-                    SyntaxError::Incomplete if bash => format!("{name}: -c: line 1: syntax error: unexpected end of file\n"),
+                    SyntaxError::Incomplete if bash => {
+                        format!("{name}: -c: line 1: syntax error: unexpected end of file\n")
+                    }
                     SyntaxError::Incomplete => format!("{name}: Syntax error: end of file unexpected\n"),
-                    SyntaxError::Unexpected(token) if bash => format!("{name}: syntax error near unexpected token `{token}'\n"),
-                    SyntaxError::Unexpected(token) => format!("{name}: Syntax error: \"{token}\" unexpected\n"),
+                    SyntaxError::Unexpected(token) if bash => {
+                        format!("{name}: syntax error near unexpected token `{token}'\n")
+                    }
+                    SyntaxError::Unexpected(token) => {
+                        format!("{name}: Syntax error: \"{token}\" unexpected\n")
+                    }
                     SyntaxError::TooComplex => format!("{name}: xmalloc: cannot allocate 268435456 bytes\n"),
                 };
                 self.write(fds.err, line.as_bytes())?;
@@ -238,7 +244,8 @@ impl Interp<'_> {
             if self.st.tty && self.inner == 0 && self.st.top().flavour == Flavour::Bash {
                 self.write(fds.err, format!("[1] {pid}\n").as_bytes())?;
             }
-            let fds = Fds { input: if fds.input == Source::Session { Source::Null } else { fds.input }, ..fds };
+            let fds =
+                Fds { input: if fds.input == Source::Session { Source::Null } else { fds.input }, ..fds };
             let delay = self.delay_ms;
             self.isolated(|i| i.chain(item, fds))?;
             self.delay_ms = delay;
@@ -421,7 +428,10 @@ impl Interp<'_> {
                     }
                 }
                 RedirectKind::Write(word) | RedirectKind::Append(word) | RedirectKind::Both { word, .. } => {
-                    let append = matches!(redirect.kind, RedirectKind::Append(_) | RedirectKind::Both { append: true, .. });
+                    let append = matches!(
+                        redirect.kind,
+                        RedirectKind::Append(_) | RedirectKind::Both { append: true, .. }
+                    );
                     let path = self.path(word, fds)?;
                     let Some(target) = self.open_target(&path, append, new, fds)? else { return Ok(None) };
                     match (&redirect.kind, redirect.fd) {
@@ -447,7 +457,9 @@ impl Interp<'_> {
                             // `>& file` sends both there; other descriptors are closed here.
                             if fd.is_none() && !to.iter().all(u8::is_ascii_digit) {
                                 let path = String::from_utf8_lossy(&to).into_owned();
-                                let Some(target) = self.open_target(&path, false, new, fds)? else { return Ok(None) };
+                                let Some(target) = self.open_target(&path, false, new, fds)? else {
+                                    return Ok(None);
+                                };
                                 (new.out, new.err) = (target, target);
                             }
                         }
@@ -490,7 +502,11 @@ impl Interp<'_> {
             Flavour::Bash => format!("{name}: {path}: {why}\n"),
             _ => {
                 let verb = if reading { "open" } else { "create" };
-                let why = if why.starts_with("No such file") { if reading { "no such file" } else { "nonexistent directory" } } else { why };
+                let why = if why.starts_with("No such file") {
+                    if reading { "no such file" } else { "nonexistent directory" }
+                } else {
+                    why
+                };
                 format!("{name}: can't {verb} {path}: {why}\n")
             }
         };

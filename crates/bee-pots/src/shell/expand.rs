@@ -110,7 +110,8 @@ impl Interp<'_> {
                     let mut bytes = bytes.as_slice();
                     if n == 0 && bytes.first() == Some(&b'~') {
                         let end = bytes.iter().position(|b| *b == b'/').unwrap_or(bytes.len());
-                        let name = String::from_utf8_lossy(bytes.get(1..end).unwrap_or_default()).into_owned();
+                        let name =
+                            String::from_utf8_lossy(bytes.get(1..end).unwrap_or_default()).into_owned();
                         if (end < bytes.len() || word.len() == 1)
                             && let Some(home) = self.home_of(&name)
                         {
@@ -121,7 +122,9 @@ impl Interp<'_> {
                     text.push(bytes, false, false);
                 }
                 Piece::Quoted(bytes) => text.push(bytes, true, false),
-                Piece::Param { name, operator, quoted } => self.parameter(name, operator, *quoted, fds, &mut text)?,
+                Piece::Param { name, operator, quoted } => {
+                    self.parameter(name, operator, *quoted, fds, &mut text)?
+                }
                 Piece::Command { list, quoted } => {
                     let bytes = self.substitute(list, fds)?;
                     text.push(&bytes, *quoted, true);
@@ -182,7 +185,14 @@ impl Interp<'_> {
         }
     }
 
-    fn parameter(&mut self, name: &str, operator: &Operator, quoted: bool, fds: Fds, text: &mut Text) -> Run<()> {
+    fn parameter(
+        &mut self,
+        name: &str,
+        operator: &Operator,
+        quoted: bool,
+        fds: Fds,
+        text: &mut Text,
+    ) -> Run<()> {
         if name == "@" && quoted && *operator == Operator::None {
             for (n, arg) in self.st.top().args.clone().iter().enumerate() {
                 if n > 0 {
@@ -196,7 +206,9 @@ impl Interp<'_> {
         let given = |colon: bool| value.as_ref().is_some_and(|v| !colon || !v.is_empty());
         let result = match operator {
             Operator::None => value.unwrap_or_default(),
-            Operator::Length if matches!(name, "@" | "*") => self.st.top().args.len().to_string().into_bytes(),
+            Operator::Length if matches!(name, "@" | "*") => {
+                self.st.top().args.len().to_string().into_bytes()
+            }
             Operator::Length => {
                 String::from_utf8_lossy(&value.unwrap_or_default()).chars().count().to_string().into_bytes()
             }
@@ -223,8 +235,10 @@ impl Interp<'_> {
             Operator::Error { colon, word } => {
                 if !given(*colon) {
                     let message = self.value(word, fds)?;
-                    let message = if message.is_empty() { b"parameter null or not set".to_vec() } else { message };
-                    let line = format!("{}: {name}: {}\n", self.shell_name(), String::from_utf8_lossy(&message));
+                    let message =
+                        if message.is_empty() { b"parameter null or not set".to_vec() } else { message };
+                    let line =
+                        format!("{}: {name}: {}\n", self.shell_name(), String::from_utf8_lossy(&message));
                     self.write(fds.err, line.as_bytes())?;
                     return Err(Stop::Abort(1));
                 }
@@ -290,7 +304,12 @@ impl Interp<'_> {
     }
 
     /// The shortest or longest length whose affix matches. Each try is charged, so long values end the line.
-    fn longest_or_shortest(&mut self, len: usize, longest: bool, hit: impl Fn(usize) -> bool) -> Run<Option<usize>> {
+    fn longest_or_shortest(
+        &mut self,
+        len: usize,
+        longest: bool,
+        hit: impl Fn(usize) -> bool,
+    ) -> Run<Option<usize>> {
         for n in 0..=len {
             let n = if longest { len - n } else { n };
             self.work(n)?;
@@ -312,7 +331,9 @@ impl Interp<'_> {
                 let plain: Vec<u8> = pattern.iter().map(|m| m.byte).collect();
                 rest.starts_with(&plain).then_some(plain.len())
             } else {
-                self.longest_or_shortest(rest.len().min(4096), true, |n| n > 0 && glob::matches(pattern, rest.get(..n).unwrap_or_default()))?
+                self.longest_or_shortest(rest.len().min(4096), true, |n| {
+                    n > 0 && glob::matches(pattern, rest.get(..n).unwrap_or_default())
+                })?
             };
             self.work(pattern.len() + 1)?;
             match hit {
@@ -397,7 +418,11 @@ fn brace(text: &[u8]) -> Option<Choices> {
     let inside = std::str::from_utf8(inside).ok()?;
     let (from, to) = inside.split_once("..")?;
     let (from, to): (i64, i64) = (from.parse().ok()?, to.parse().ok()?);
-    let range: Vec<i64> = if from <= to { (from..=to).take(WORDS_MAX).collect() } else { (to..=from).rev().take(WORDS_MAX).collect() };
+    let range: Vec<i64> = if from <= to {
+        (from..=to).take(WORDS_MAX).collect()
+    } else {
+        (to..=from).rev().take(WORDS_MAX).collect()
+    };
     Some((before, range.iter().map(|n| n.to_string().into_bytes()).collect(), after))
 }
 
@@ -445,7 +470,11 @@ pub(crate) fn unescape(text: &[u8]) -> (Vec<u8>, bool) {
                 rest = rest.get(used..).unwrap_or_default();
             }
             b'0'..=b'7' => {
-                let from = if *kind == b'0' { rest } else { text.get(text.len() - rest.len() - 1..).unwrap_or_default() };
+                let from = if *kind == b'0' {
+                    rest
+                } else {
+                    text.get(text.len() - rest.len() - 1..).unwrap_or_default()
+                };
                 let (value, used) = digits(from, 8, 3);
                 out.push(value as u8);
                 rest = from.get(used..).unwrap_or_default();
@@ -458,6 +487,9 @@ pub(crate) fn unescape(text: &[u8]) -> (Vec<u8>, bool) {
 
 fn digits(text: &[u8], radix: u32, max: usize) -> (u32, usize) {
     let used = text.iter().take(max).take_while(|b| char::from(**b).is_digit(radix)).count();
-    let value = text.iter().take(used).fold(0_u32, |n, b| n.wrapping_mul(radix) + char::from(*b).to_digit(radix).unwrap_or(0));
+    let value = text
+        .iter()
+        .take(used)
+        .fold(0_u32, |n, b| n.wrapping_mul(radix) + char::from(*b).to_digit(radix).unwrap_or(0));
     (value, used)
 }

@@ -73,7 +73,8 @@ fn class(marks: &[Mark], c: u8) -> Option<(bool, usize)> {
             return Some((hit != negated, n + 1));
         }
         if low == b'[' && byte(n + 1) == Some(b':') {
-            let end = (n + 2..marks.len().min(n + 12)).find(|e| byte(*e) == Some(b':') && byte(e + 1) == Some(b']'))?;
+            let end = (n + 2..marks.len().min(n + 12))
+                .find(|e| byte(*e) == Some(b':') && byte(e + 1) == Some(b']'))?;
             let name: Vec<u8> = marks.get(n + 2..end)?.iter().map(|m| m.byte).collect();
             hit |= match name.as_slice() {
                 b"alpha" => c.is_ascii_alphabetic(),
@@ -105,7 +106,11 @@ pub(crate) fn expand(vfs: &Vfs, cwd: &str, pattern: &[Mark], max: usize) -> Vec<
         let mut next = Vec::new();
         for base in &found {
             let join = |name: &str| {
-                if base.is_empty() || base.ends_with('/') { format!("{base}{name}") } else { format!("{base}/{name}") }
+                if base.is_empty() || base.ends_with('/') {
+                    format!("{base}{name}")
+                } else {
+                    format!("{base}/{name}")
+                }
             };
             if !is_pattern(part) {
                 let name: Vec<u8> = part.iter().map(|m| m.byte).collect();

@@ -1,8 +1,8 @@
 //! Where a command reads from and writes to.
 
+use super::Want;
 use super::exec::{Interp, Run, Stop};
 use super::limits::{OUTPUT_BYTES_MAX, PIPE_BYTES_MAX, WORK_BYTES_MAX};
-use super::Want;
 use crate::vfs::FileHandle;
 use std::sync::Arc;
 
@@ -73,7 +73,8 @@ impl Interp<'_> {
                 let room = OUTPUT_BYTES_MAX.saturating_sub(self.output.all.len());
                 let fit = bytes.get(..room.min(bytes.len())).unwrap_or_default();
                 self.output.all.extend_from_slice(fit);
-                if target == Target::Out { &mut self.output.out } else { &mut self.output.err }.extend_from_slice(fit);
+                if target == Target::Out { &mut self.output.out } else { &mut self.output.err }
+                    .extend_from_slice(fit);
                 if fit.len() < bytes.len() {
                     return Err(Stop::Limit);
                 }

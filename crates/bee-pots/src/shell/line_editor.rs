@@ -101,7 +101,8 @@ impl LineEditor {
         match byte {
             b'\n' | 0 if after_cr => None,
             b'\r' | b'\n' => {
-                out.extend(b"\r\n");
+                // Without echo the command that asked for the password ends the line itself.
+                self.show(out, b"\r\n");
                 self.partial.clear();
                 self.browsing = None;
                 self.cursor = 0;
@@ -199,7 +200,11 @@ impl LineEditor {
         let rest = common.strip_prefix(word).unwrap_or_default().to_owned();
         if rest.is_empty() && found.len() > 1 {
             out.extend(b"\r\n");
-            let names: Vec<&str> = found.iter().take(200).map(|f| f.trim_end_matches('/').rsplit('/').next().unwrap_or(f)).collect();
+            let names: Vec<&str> = found
+                .iter()
+                .take(200)
+                .map(|f| f.trim_end_matches('/').rsplit('/').next().unwrap_or(f))
+                .collect();
             out.extend(names.join("  ").as_bytes());
             out.extend(b"\r\n");
             out.extend(prompt.as_bytes());
@@ -239,7 +244,11 @@ impl LineEditor {
 
     fn back(&self, count: usize, out: &mut Vec<u8>) {
         if self.echo && count > 0 {
-            if count < 4 { out.extend(std::iter::repeat_n(8, count)) } else { out.extend(format!("\x1b[{count}D").as_bytes()) }
+            if count < 4 {
+                out.extend(std::iter::repeat_n(8, count))
+            } else {
+                out.extend(format!("\x1b[{count}D").as_bytes())
+            }
         }
     }
 

@@ -19,10 +19,14 @@ mod parse;
 mod regex;
 pub mod scp;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use console::{Console, Reaction, Window};
 
-use crate::persona::{Family, Persona};
+#[cfg(test)]
+use crate::persona::Family;
+use crate::persona::Persona;
 use crate::vfs::{Base, SharedVfs, Vfs, Written};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -288,9 +292,5 @@ impl Shell {
     #[must_use]
     pub fn finish(&mut self) -> Vec<Effect> {
         self.vfs.lock().take_written().into_iter().map(Effect::FileWritten).collect()
-    }
-
-    pub(crate) fn family(&self) -> Family {
-        self.system.persona().family
     }
 }

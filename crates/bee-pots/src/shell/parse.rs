@@ -58,7 +58,10 @@ pub(crate) enum RedirectKind {
     Write(Word),
     Append(Word),
     /// `&>` and `&>>`: standard output and error.
-    Both { word: Word, append: bool },
+    Both {
+        word: Word,
+        append: bool,
+    },
     /// `>&n`, `<&n`.
     Duplicate(Word),
     /// Here-document or here-string.
@@ -219,6 +222,7 @@ impl Parser {
             }
             (_, Some("for")) => self.for_clause()?,
             (_, Some("case")) => self.case_clause()?,
+            (_, Some("[[")) => self.conditional()?,
             (_, Some(word)) if RESERVED.contains(&word) => return Err(token.unexpected()),
             _ => return self.simple(),
         };
@@ -325,6 +329,26 @@ impl Parser {
         }
     }
 
+    /// `[[ .. ]]`: operators inside are words, and nothing in it is split or globbed.
+    fn conditional(&mut self) -> Parse<Kind> {
+        let mut words = Vec::new();
+        loop {
+            let word = match self.lexer.next()? {
+                Token::Word(word) => word,
+                Token::Op(op @ ("&&" | "||" | "(" | ")")) | Token::Redirect(None, op @ ("<" | ">")) => {
+                    vec![Piece::Quoted(op.into())]
+                }
+                Token::Newline => continue,
+                token => return Err(token.unexpected()),
+            };
+            let done = word::plain(&word).as_deref() == Some("]]");
+            words.push(word.into_iter().map(word::quote).collect());
+            if done {
+                return Ok(Kind::Simple { assigns: Vec::new(), words });
+            }
+        }
+    }
+
     fn simple(&mut self) -> Parse<Command> {
         let (mut assigns, mut words, mut redirects) = (Vec::new(), Vec::new(), Vec::new());
         loop {
@@ -343,7 +367,10 @@ impl Parser {
                 Token::Op("(") if words.len() == 1 && assigns.is_empty() && redirects.is_empty() => {
                     self.lexer.next()?;
                     self.op(")")?;
-                    let name = words.first().and_then(word::plain).ok_or_else(|| SyntaxError::Unexpected("(".into()))?;
+                    let name = words
+                        .first()
+                        .and_then(word::plain)
+                        .ok_or_else(|| SyntaxError::Unexpected("(".into()))?;
                     self.newlines()?;
                     self.depth += 1;
                     if self.depth > DEPTH_MAX * 2 {

@@ -69,7 +69,9 @@ fn translate(pattern: &str, extended: bool) -> String {
                                 }
                             }
                         }
-                        '\\' if extended && matches!(chars.peek(), Some('n' | 't' | '/' | '.' | ']' | '\\')) => {
+                        '\\' if extended
+                            && matches!(chars.peek(), Some('n' | 't' | '/' | '.' | ']' | '\\')) =>
+                        {
                             out.push('\\');
                             out.extend(chars.next());
                         }

@@ -156,7 +156,11 @@ impl Sink {
         let name = parts.next().filter(|n| !n.is_empty() && !n.contains('/') && *n != "." && *n != "..");
         let mut vfs = self.vfs.lock();
         let into = |name: &str| {
-            if vfs.stat("/", &base).is_ok_and(|s| s.is_dir()) { format!("{}/{name}", base.trim_end_matches('/')) } else { base.clone() }
+            if vfs.stat("/", &base).is_ok_and(|s| s.is_dir()) {
+                format!("{}/{name}", base.trim_end_matches('/'))
+            } else {
+                base.clone()
+            }
         };
         match (kind, mode, size, name) {
             ("T", ..) => step.reply.push(0),
@@ -166,10 +170,20 @@ impl Sink {
             }
             ("C", Some(mode), Some(left), Some(name)) => {
                 let path = into(name);
-                let handle = vfs.open("/", &path, OpenFlags { append: true, ..OpenFlags::REPLACE }, self.cred, Origin::Upload);
+                let handle = vfs.open(
+                    "/",
+                    &path,
+                    OpenFlags { append: true, ..OpenFlags::REPLACE },
+                    self.cred,
+                    Origin::Upload,
+                );
                 match handle {
                     Ok(open) => {
-                        let _ = vfs.setstat_id(open.id, SetStat { mode: Some(mode), ..SetStat::default() }, self.cred);
+                        let _ = vfs.setstat_id(
+                            open.id,
+                            SetStat { mode: Some(mode), ..SetStat::default() },
+                            self.cred,
+                        );
                         step.reply.push(0);
                         self.state = if left == 0 {
                             Taking::Mark { path, stored: true }
@@ -266,7 +280,8 @@ impl Source {
             Ok(stat) => {
                 let data = tree.read_id(stat.id).unwrap_or_default();
                 drop(tree);
-                self.queue.push_back(format!("C{:04o} {} {name}\n", stat.mode & 0o7777, data.len()).into_bytes());
+                self.queue
+                    .push_back(format!("C{:04o} {} {name}\n", stat.mode & 0o7777, data.len()).into_bytes());
                 let mut message = data.to_vec();
                 message.push(0);
                 self.queue.push_back(message);
@@ -306,7 +321,10 @@ mod tests {
             assert_eq!(sink.eof().exit, Some(0));
             let written = vfs.lock().take_written();
             assert_eq!(written.len(), 1);
-            assert_eq!((written[0].path.as_str(), written[0].bytes.as_slice()), ("/tmp/bot.sh", &b"hello"[..]));
+            assert_eq!(
+                (written[0].path.as_str(), written[0].bytes.as_slice()),
+                ("/tmp/bot.sh", &b"hello"[..])
+            );
             assert_eq!(written[0].origin, Origin::Upload);
             assert_eq!(vfs.lock().stat("/", "/tmp/bot.sh").expect("it exists").mode & 0o777, 0o755);
         }
@@ -314,7 +332,14 @@ mod tests {
 
     #[test]
     fn hostile_control_lines_end_in_an_error() {
-        for line in ["C0644 5 ../../etc/passwd\n", "Z\n", "C0644 -1 x\n", "C0644 99999999999999999999 x\n", "\n", "D0755 0 ..\n"] {
+        for line in [
+            "C0644 5 ../../etc/passwd\n",
+            "Z\n",
+            "C0644 -1 x\n",
+            "C0644 99999999999999999999 x\n",
+            "\n",
+            "D0755 0 ..\n",
+        ] {
             let mut sink = Sink::new(tree(), Cred::ROOT, "/", "/tmp");
             assert_eq!(sink.input(line.as_bytes()).exit, Some(1), "{line:?}");
         }
@@ -327,7 +352,11 @@ mod tests {
         let vfs = tree();
         let mut source = Source::new(&vfs, Cred::ROOT, "/root", "../etc/hostname");
         let header = source.input(&[0]).reply;
-        assert!(header.starts_with(b"C0644 ") && header.ends_with(b" hostname\n"), "{}", header.escape_ascii());
+        assert!(
+            header.starts_with(b"C0644 ") && header.ends_with(b" hostname\n"),
+            "{}",
+            header.escape_ascii()
+        );
         let data = source.input(&[0]).reply;
         assert_eq!(data.last(), Some(&0));
         assert_eq!(source.input(&[0]).exit, Some(0));

@@ -1,7 +1,7 @@
 //! What a shell remembers between lines: users, directories, variables, history. Cheap to clone for subshells.
 
-use super::{Login, System, clock, limits};
 use super::parse::Command;
+use super::{Login, System, clock, limits};
 use crate::persona::{Family, Packaging};
 use crate::vfs::Cred;
 use std::collections::BTreeMap;
@@ -179,7 +179,10 @@ impl State {
         let (now, load) = (now_ms / 1000, p.load(now_ms / 1000));
         let last = now - 40_000 - (p.draw("last login") % 500_000) as i64;
         let from = format!("{}.{}.{}.{}", p.ipv4[0], p.ipv4[1], p.ipv4[2], 2 + p.draw("admin ip") % 250);
-        let last_login = format!("Last login: {} from {from}\n", clock::strftime("%a %b %e %H:%M:%S %Y", last.max(p.booted)));
+        let last_login = format!(
+            "Last login: {} from {from}\n",
+            clock::strftime("%a %b %e %H:%M:%S %Y", last.max(p.booted))
+        );
         match d.id {
             "debian" => format!(
                 "Linux {} {} {} {}\n\nThe programs included with the Debian GNU/Linux system are free software;\nthe exact distribution terms for each program are described in the\nindividual files in /usr/share/doc/*/copyright.\n\nDebian GNU/Linux comes with ABSOLUTELY NO WARRANTY, to the extent\npermitted by applicable law.\n{last_login}",
@@ -187,17 +190,26 @@ impl State {
             ),
             "ubuntu" => format!(
                 "Welcome to {} (GNU/Linux {} {})\n\n * Documentation:  https://help.ubuntu.com\n * Management:     https://landscape.canonical.com\n * Support:        https://ubuntu.com/advantage\n\n  System information as of {}\n\n  System load:  {:<18.2} Processes:             {}\n  Usage of /:   {:<18} Users logged in:       0\n  Memory usage: {:<18} IPv4 address for {}: {}\n  Swap usage:   0%\n\n{last_login}",
-                d.pretty_name, d.kernel, d.machine,
+                d.pretty_name,
+                d.kernel,
+                d.machine,
                 clock::strftime("%a %b %e %H:%M:%S UTC %Y", now),
                 load[0],
                 90 + p.processes.len(),
-                format!("{:.1}% of {:.2}GB", p.disk_used_kb as f64 * 100.0 / p.disk_kb as f64, p.disk_kb as f64 / 1_048_576.0),
+                format!(
+                    "{:.1}% of {:.2}GB",
+                    p.disk_used_kb as f64 * 100.0 / p.disk_kb as f64,
+                    p.disk_kb as f64 / 1_048_576.0
+                ),
                 format!("{}%", p.memory(now).used() * 100 / p.mem_kb),
                 p.interface,
                 p.ip()
             ),
             "centos" => last_login,
-            _ => format!("\n\n{} built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n\n", d.busybox),
+            _ => format!(
+                "\n\n{} built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n\n",
+                d.busybox
+            ),
         }
     }
 }
@@ -230,7 +242,10 @@ impl Frame {
             set("SSH_CLIENT", &format!("{} {} {}", login.client_ip, login.client_port, login.server_port));
             set(
                 "SSH_CONNECTION",
-                &format!("{} {} {} {}", login.client_ip, login.client_port, login.server_ip, login.server_port),
+                &format!(
+                    "{} {} {} {}",
+                    login.client_ip, login.client_port, login.server_ip, login.server_port
+                ),
             );
         }
         if tty {

@@ -32,8 +32,14 @@ pub struct OpenFlags {
 
 impl OpenFlags {
     /// For reading.
-    pub const READ: OpenFlags =
-        OpenFlags { read: true, write: false, create: false, exclusive: false, truncate: false, append: false };
+    pub const READ: OpenFlags = OpenFlags {
+        read: true,
+        write: false,
+        create: false,
+        exclusive: false,
+        truncate: false,
+        append: false,
+    };
     /// Create or cut, for writing: `>`.
     pub const REPLACE: OpenFlags =
         OpenFlags { read: false, write: true, create: true, exclusive: false, truncate: true, append: false };
@@ -86,7 +92,14 @@ impl Vfs {
     ///
     /// # Errors
     /// As `open(2)`.
-    pub fn open(&mut self, cwd: &str, path: &str, flags: OpenFlags, cred: Cred, origin: Origin) -> Result<FileHandle, Errno> {
+    pub fn open(
+        &mut self,
+        cwd: &str,
+        path: &str,
+        flags: OpenFlags,
+        cred: Cred,
+        origin: Origin,
+    ) -> Result<FileHandle, Errno> {
         let (place, real) = self.walk(cwd, path, true, Some(cred))?;
         let id = match place.node {
             Some(id) => {
@@ -107,7 +120,13 @@ impl Vfs {
                     return Err(Errno::IsDir);
                 }
                 self.may_change(place.dir, &real, cred)?;
-                let node = Node { kind: Kind::File(Content::empty()), mode: 0o644, uid: cred.uid, gid: cred.gid, mtime: self.now };
+                let node = Node {
+                    kind: Kind::File(Content::empty()),
+                    mode: 0o644,
+                    uid: cred.uid,
+                    gid: cred.gid,
+                    mtime: self.now,
+                };
                 let id = self.add(node)?;
                 self.link_child(place.dir, &place.name, id)?;
                 id
@@ -160,7 +179,8 @@ impl Vfs {
         let node = self.edit(handle.id)?;
         node.mtime = now;
         if let Kind::File(Content::Bytes(bytes)) = &mut node.kind {
-            let (start, end) = (usize::try_from(start).unwrap_or(usize::MAX), usize::try_from(end).unwrap_or(usize::MAX));
+            let (start, end) =
+                (usize::try_from(start).unwrap_or(usize::MAX), usize::try_from(end).unwrap_or(usize::MAX));
             if let Some(target) = Arc::make_mut(bytes).get_mut(start..end) {
                 target.copy_from_slice(data);
             }
@@ -178,7 +198,10 @@ impl Vfs {
             return Err(Errno::Access);
         }
         let entries = self.list_id(id)?;
-        Ok(entries.into_iter().filter_map(|(n, id)| Some(DirEntry { name: n.to_string(), stat: self.stat_id(id).ok()? })).collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(|(n, id)| Some(DirEntry { name: n.to_string(), stat: self.stat_id(id).ok()? }))
+            .collect())
     }
 
     /// Makes a directory.
@@ -186,7 +209,8 @@ impl Vfs {
     /// # Errors
     /// As `mkdir(2)`.
     pub fn mkdir(&mut self, cwd: &str, path: &str, mode: u16, cred: Cred) -> Result<(), Errno> {
-        let node = Node { kind: Kind::Dir(Arc::default()), mode, uid: cred.uid, gid: cred.gid, mtime: self.now };
+        let node =
+            Node { kind: Kind::Dir(Arc::default()), mode, uid: cred.uid, gid: cred.gid, mtime: self.now };
         self.make(cwd, path.trim_end_matches('/'), node, cred)
     }
 
@@ -198,7 +222,13 @@ impl Vfs {
         if target.is_empty() || target.len() > super::limits::PATH_BYTES_MAX {
             return Err(Errno::NoEntry);
         }
-        let node = Node { kind: Kind::Link(Arc::from(target)), mode: 0o777, uid: cred.uid, gid: cred.gid, mtime: self.now };
+        let node = Node {
+            kind: Kind::Link(Arc::from(target)),
+            mode: 0o777,
+            uid: cred.uid,
+            gid: cred.gid,
+            mtime: self.now,
+        };
         self.make(cwd, path, node, cred)
     }
 
@@ -328,7 +358,14 @@ impl Vfs {
     ///
     /// # Errors
     /// As `open(2)`.
-    pub fn put_content(&mut self, cwd: &str, path: &str, content: Content, mode: Option<u16>, cred: Cred) -> Result<(), Errno> {
+    pub fn put_content(
+        &mut self,
+        cwd: &str,
+        path: &str,
+        content: Content,
+        mode: Option<u16>,
+        cred: Cred,
+    ) -> Result<(), Errno> {
         let handle = self.open(cwd, path, OpenFlags::REPLACE, cred, Origin::Command)?;
         let tracked = matches!(content, Content::Bytes(_));
         let size = content.size();
@@ -390,7 +427,11 @@ impl Vfs {
     }
 
     fn room(&self, more: u64) -> Result<(), Errno> {
-        if more > FILE_BYTES_MAX || self.bytes.saturating_add(more) > SESSION_BYTES_MAX { Err(Errno::NoSpace) } else { Ok(()) }
+        if more > FILE_BYTES_MAX || self.bytes.saturating_add(more) > SESSION_BYTES_MAX {
+            Err(Errno::NoSpace)
+        } else {
+            Ok(())
+        }
     }
 
     /// Brings a file to `size` bytes held in memory; made-up content becomes real bytes.

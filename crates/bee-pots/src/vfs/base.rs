@@ -16,7 +16,8 @@ struct Builder {
 }
 
 pub(super) fn build(persona: Arc<Persona>) -> Base {
-    let root = Node { kind: Kind::Dir(Arc::default()), mode: 0o755, uid: 0, gid: 0, mtime: persona.installed };
+    let root =
+        Node { kind: Kind::Dir(Arc::default()), mode: 0o755, uid: 0, gid: 0, mtime: persona.installed };
     let mut b = Builder { nodes: vec![root], persona };
     b.skeleton();
     programs::add(&mut b);
@@ -99,19 +100,53 @@ impl Builder {
                 self.link(&format!("/{name}"), &format!("usr/{name}"));
             }
             for dir in [
-                "/boot", "/home", "/media", "/mnt", "/opt", "/srv", "/sys/class/net", "/sys/class/dmi/id", "/usr/local/bin", "/usr/local/sbin",
-                "/usr/share/doc", "/usr/src", "/var/cache", "/var/lib", "/var/mail", "/var/spool/cron", "/var/backups", "/run/lock",
+                "/boot",
+                "/home",
+                "/media",
+                "/mnt",
+                "/opt",
+                "/srv",
+                "/sys/class/net",
+                "/sys/class/dmi/id",
+                "/usr/local/bin",
+                "/usr/local/sbin",
+                "/usr/share/doc",
+                "/usr/src",
+                "/var/cache",
+                "/var/lib",
+                "/var/mail",
+                "/var/spool/cron",
+                "/var/backups",
+                "/run/lock",
             ] {
                 self.dir(dir);
             }
             self.link("/var/run", "/run");
             let kernel = self.persona.distro.kernel;
-            for (name, size) in [("vmlinuz", 8_152_768), ("initrd.img", 38_215_642), ("System.map", 5_214_332)] {
-                self.put(&format!("/boot/{name}-{kernel}"), Kind::File(Content::Program { size, seed: size }), 0o644);
+            for (name, size) in
+                [("vmlinuz", 8_152_768), ("initrd.img", 38_215_642), ("System.map", 5_214_332)]
+            {
+                self.put(
+                    &format!("/boot/{name}-{kernel}"),
+                    Kind::File(Content::Program { size, seed: size }),
+                    0o644,
+                );
             }
             self.dir(&format!("/lib/modules/{kernel}/kernel"));
         } else {
-            for dir in ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/lib", "/mnt", "/var/run", "/var/log", "/home", "/sys", "/www"] {
+            for dir in [
+                "/bin",
+                "/sbin",
+                "/usr/bin",
+                "/usr/sbin",
+                "/lib",
+                "/mnt",
+                "/var/run",
+                "/var/log",
+                "/home",
+                "/sys",
+                "/www",
+            ] {
                 self.dir(dir);
             }
         }
@@ -127,8 +162,15 @@ impl Builder {
         if self.persona.family == Family::Device {
             return;
         }
-        let skeleton: [(&str, &[u8]); 2] = [(".bashrc", etc::BASHRC.as_bytes()), (".profile", etc::PROFILE.as_bytes())];
-        let people: Vec<_> = self.persona.users.iter().filter(|u| u.uid == 0 || u.uid >= 1000 && u.uid < 65_000).cloned().collect();
+        let skeleton: [(&str, &[u8]); 2] =
+            [(".bashrc", etc::BASHRC.as_bytes()), (".profile", etc::PROFILE.as_bytes())];
+        let people: Vec<_> = self
+            .persona
+            .users
+            .iter()
+            .filter(|u| u.uid == 0 || u.uid >= 1000 && u.uid < 65_000)
+            .cloned()
+            .collect();
         for user in people {
             let home = self.dir(&user.home);
             self.own(home, user.uid, user.gid, if user.uid == 0 { 0o700 } else { 0o755 });
@@ -138,7 +180,11 @@ impl Builder {
             }
             let ssh = self.dir(&format!("{}/.ssh", user.home));
             self.own(ssh, user.uid, user.gid, 0o700);
-            let history = if user.uid == 0 { etc::root_history(&self.persona) } else { "ls\nsudo su -\nexit\n".to_owned() };
+            let history = if user.uid == 0 {
+                etc::root_history(&self.persona)
+            } else {
+                "ls\nsudo su -\nexit\n".to_owned()
+            };
             let id = self.file(&format!("{}/.bash_history", user.home), history);
             self.own(id, user.uid, user.gid, 0o600);
             self.dated(id, self.persona.booted + 5_400);
@@ -180,14 +226,21 @@ impl Builder {
         for process in self.persona.processes.clone() {
             let dir = format!("/proc/{}", process.pid);
             let program = process.command.split(' ').next().unwrap_or_default();
-            let name = program.rsplit('/').next().unwrap_or_default().trim_matches(['[', ']', ':']).to_owned();
+            let name =
+                program.rsplit('/').next().unwrap_or_default().trim_matches(['[', ']', ':']).to_owned();
             let short: String = name.chars().take(15).collect();
             let kernel = process.command.starts_with('[');
-            self.file(&format!("{dir}/cmdline"), if kernel { String::new() } else { format!("{}\0", process.command.replace(' ', "\0")) });
+            self.file(
+                &format!("{dir}/cmdline"),
+                if kernel { String::new() } else { format!("{}\0", process.command.replace(' ', "\0")) },
+            );
             self.file(&format!("{dir}/comm"), format!("{short}\n"));
             self.file(
                 &format!("{dir}/status"),
-                format!("Name:\t{short}\nState:\tS (sleeping)\nPid:\t{}\nPPid:\t{}\nVmRSS:\t{:>8} kB\n", process.pid, process.ppid, process.rss_kb),
+                format!(
+                    "Name:\t{short}\nState:\tS (sleeping)\nPid:\t{}\nPPid:\t{}\nVmRSS:\t{:>8} kB\n",
+                    process.pid, process.ppid, process.rss_kb
+                ),
             );
             if program.starts_with('/') {
                 self.link(&format!("{dir}/exe"), program);
@@ -213,13 +266,21 @@ impl Builder {
         if self.persona.family == Family::Server {
             let disk = self.persona.hypervisor.disk;
             let mut device = |name: &str, minor| {
-                self.put(&format!("/dev/{name}"), Kind::Device(Device { block: true, major: 254, minor }), 0o660);
+                self.put(
+                    &format!("/dev/{name}"),
+                    Kind::Device(Device { block: true, major: 254, minor }),
+                    0o660,
+                );
             };
             device(disk, 0);
             device(&format!("{disk}1"), 1);
         } else {
             for n in 0..6 {
-                self.put(&format!("/dev/mtdblock{n}"), Kind::Device(Device { block: true, major: 31, minor: n }), 0o660);
+                self.put(
+                    &format!("/dev/mtdblock{n}"),
+                    Kind::Device(Device { block: true, major: 31, minor: n }),
+                    0o660,
+                );
             }
         }
         let shm = self.dir("/dev/shm");
@@ -233,18 +294,31 @@ impl Builder {
         let p = self.persona.clone();
         let mut logs: BTreeMap<&str, String> = BTreeMap::new();
         let boot = crate::shell::clock::syslog(p.booted);
-        let sshd = format!("{boot} {} sshd[{}]: Server listening on 0.0.0.0 port 22.\n", p.hostname, 600 + p.draw("sshd") % 300);
+        let sshd = format!(
+            "{boot} {} sshd[{}]: Server listening on 0.0.0.0 port 22.\n",
+            p.hostname,
+            600 + p.draw("sshd") % 300
+        );
         match p.distro.packaging {
             Packaging::Deb => {
                 logs.insert("auth.log", sshd);
-                logs.insert("syslog", format!("{boot} {} kernel: [    0.000000] Linux version {} {} {}\n", p.hostname, p.distro.kernel, p.distro.compiler, p.distro.kernel_version));
+                logs.insert(
+                    "syslog",
+                    format!(
+                        "{boot} {} kernel: [    0.000000] Linux version {} {} {}\n",
+                        p.hostname, p.distro.kernel, p.distro.compiler, p.distro.kernel_version
+                    ),
+                );
                 logs.insert("dpkg.log", String::new());
                 logs.insert("nginx/access.log", String::new());
                 logs.insert("nginx/error.log", String::new());
             }
             Packaging::Rpm => {
                 logs.insert("secure", sshd);
-                logs.insert("messages", format!("{boot} {} kernel: Linux version {}\n", p.hostname, p.distro.kernel));
+                logs.insert(
+                    "messages",
+                    format!("{boot} {} kernel: Linux version {}\n", p.hostname, p.distro.kernel),
+                );
                 logs.insert("yum.log", String::new());
                 logs.insert("cron", String::new());
             }

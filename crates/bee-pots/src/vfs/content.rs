@@ -87,7 +87,9 @@ impl Content {
             Content::Static(bytes) => Arc::new(bytes.to_vec()),
             Content::Bytes(bytes) => bytes.clone(),
             Content::Program { size, seed } => Arc::new(program(persona.distro.arch, *size as usize, *seed)),
-            Content::Zeros(size) => Arc::new(vec![0; usize::try_from(*size).unwrap_or(READ_BYTES_MAX).min(READ_BYTES_MAX)]),
+            Content::Zeros(size) => {
+                Arc::new(vec![0; usize::try_from(*size).unwrap_or(READ_BYTES_MAX).min(READ_BYTES_MAX)])
+            }
             Content::Live(live) => Arc::new(persona.live(*live, now).into_bytes()),
         }
     }

@@ -11,8 +11,8 @@ pub mod limits;
 pub(crate) use path::normalise;
 mod path;
 
-pub(crate) use base::APPLETS;
 pub use api::{DirEntry, FileHandle, OpenFlags, SetStat};
+pub(crate) use base::APPLETS;
 pub use content::{Content, Device};
 
 use crate::persona::Persona;
@@ -330,7 +330,15 @@ impl Vfs {
             Kind::Link(target) => (0o120_000, target.len() as u64, 1),
             Kind::Device(device) => (if device.block { 0o060_000 } else { 0o020_000 }, 0, 1),
         };
-        Ok(Stat { id, mode: kind | u32::from(node.mode), uid: node.uid, gid: node.gid, size, mtime: node.mtime, nlink })
+        Ok(Stat {
+            id,
+            mode: kind | u32::from(node.mode),
+            uid: node.uid,
+            gid: node.gid,
+            size,
+            mtime: node.mtime,
+            nlink,
+        })
     }
 
     /// Whether the node is a directory.

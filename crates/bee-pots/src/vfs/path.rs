@@ -58,15 +58,28 @@ impl Vfs {
     /// # Errors
     /// As `realpath(3)`.
     pub fn realpath(&self, cwd: &str, path: &str) -> Result<String, Errno> {
-        self.walk(cwd, path, true, None).and_then(|(place, path)| place.node.map(|_| path).ok_or(Errno::NoEntry))
+        self.walk(cwd, path, true, None)
+            .and_then(|(place, path)| place.node.map(|_| path).ok_or(Errno::NoEntry))
     }
 
-    pub(super) fn place(&self, cwd: &str, path: &str, follow: bool, cred: Option<Cred>) -> Result<Place, Errno> {
+    pub(super) fn place(
+        &self,
+        cwd: &str,
+        path: &str,
+        follow: bool,
+        cred: Option<Cred>,
+    ) -> Result<Place, Errno> {
         self.walk(cwd, path, follow, cred).map(|(place, _)| place)
     }
 
     /// Walks a path; also returns the resolved absolute path.
-    pub(super) fn walk(&self, cwd: &str, path: &str, follow: bool, cred: Option<Cred>) -> Result<(Place, String), Errno> {
+    pub(super) fn walk(
+        &self,
+        cwd: &str,
+        path: &str,
+        follow: bool,
+        cred: Option<Cred>,
+    ) -> Result<(Place, String), Errno> {
         if path.is_empty() {
             return Err(Errno::NoEntry);
         }
@@ -75,7 +88,8 @@ impl Vfs {
         }
         let must_be_dir = path.ends_with('/') || path.ends_with("/.");
         let full = if path.starts_with('/') { path.to_owned() } else { format!("{cwd}/{path}") };
-        let mut todo: Vec<String> = full.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect();
+        let mut todo: Vec<String> =
+            full.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect();
         let mut trail: Vec<(NodeId, String)> = Vec::new();
         let mut here = ROOT;
         let mut links = 0;
@@ -89,7 +103,9 @@ impl Vfs {
             if part.len() > NAME_BYTES_MAX {
                 return Err(Errno::NameTooLong);
             }
-            let Some(Kind::Dir(children)) = self.node(here).map(|n| &n.kind) else { return Err(Errno::NotDir) };
+            let Some(Kind::Dir(children)) = self.node(here).map(|n| &n.kind) else {
+                return Err(Errno::NotDir);
+            };
             if let Some(cred) = cred
                 && !self.allowed(here, cred, 1)
             {
@@ -112,7 +128,9 @@ impl Vfs {
                         trail.clear();
                         here = ROOT;
                     }
-                    todo.extend(target.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned));
+                    todo.extend(
+                        target.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned),
+                    );
                 }
                 Some(_) => {
                     trail.push((child, part));

@@ -13,8 +13,8 @@ pub(super) fn id(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("");
     let (mut uid, mut gid, mut name) = (c.cred().uid, c.cred().gid, c.i.st.top().user.clone());
     if let Some(wanted) = options.operands.first() {
-        match c.persona().user(wanted) {
-            Some(user) => (uid, gid, name) = (user.uid, user.gid, user.name.clone()),
+        match account(c, wanted) {
+            Some((u, g)) => (uid, gid, name) = (u, g, wanted.clone()),
             None if *wanted == name => {}
             None => {
                 let text = format!("'{wanted}': no such user");
@@ -55,7 +55,12 @@ pub(super) fn who(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let text = if c.name == "users" {
         format!("{}\n", login.user)
     } else {
-        format!("{:<8} pts/0        {} ({})\n", login.user, strftime("%Y-%m-%d %H:%M", login.at_ms / 1000), login.client_ip)
+        format!(
+            "{:<8} pts/0        {} ({})\n",
+            login.user,
+            strftime("%Y-%m-%d %H:%M", login.at_ms / 1000),
+            login.client_ip
+        )
     };
     c.out(text)?;
     Ok(0)
@@ -67,7 +72,11 @@ pub(super) fn w(c: &mut Ctx<'_, '_>) -> Run<i32> {
     if c.i.st.tty {
         let login = c.i.st.login.clone();
         let from: String = login.client_ip.to_string().chars().take(16).collect();
-        text.push_str(&format!("{:<8} pts/0    {from:<16} {}    1.00s  0.03s  0.00s w\n", login.user, strftime("%H:%M", login.at_ms / 1000)));
+        text.push_str(&format!(
+            "{:<8} pts/0    {from:<16} {}    1.00s  0.03s  0.00s w\n",
+            login.user,
+            strftime("%H:%M", login.at_ms / 1000)
+        ));
     }
     c.out(text)?;
     Ok(0)
@@ -82,7 +91,12 @@ pub(super) fn last(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("n");
     let mut rows = Vec::new();
     if c.i.st.tty {
-        rows.push(format!("{:<8} pts/0        {:<16} {}   still logged in", login.user, login.client_ip, strftime("%a %b %e %H:%M", login.at_ms / 1000)));
+        rows.push(format!(
+            "{:<8} pts/0        {:<16} {}   still logged in",
+            login.user,
+            login.client_ip,
+            strftime("%a %b %e %H:%M", login.at_ms / 1000)
+        ));
     }
     let admin = p.person().map_or("root", |u| u.name.as_str());
     let mut at = now;
@@ -94,9 +108,18 @@ pub(super) fn last(c: &mut Ctx<'_, '_>) -> Run<i32> {
         }
         let minutes = 1 + draw % 58;
         let from = format!("{}.{}.{}.{}", p.ipv4[0], p.ipv4[1], p.ipv4[2], 2 + p.draw("admin ip") % 250);
-        rows.push(format!("{:<8} pts/0        {from:<16} {} - {}  (00:{minutes:02})", if n % 3 == 0 { "root" } else { admin }, strftime("%a %b %e %H:%M", at), strftime("%H:%M", at + minutes as i64 * 60)));
+        rows.push(format!(
+            "{:<8} pts/0        {from:<16} {} - {}  (00:{minutes:02})",
+            if n % 3 == 0 { "root" } else { admin },
+            strftime("%a %b %e %H:%M", at),
+            strftime("%H:%M", at + minutes as i64 * 60)
+        ));
     }
-    rows.push(format!("reboot   system boot  {:<16} {}   still running", p.distro.kernel.get(..16).unwrap_or(p.distro.kernel), strftime("%a %b %e %H:%M", p.booted)));
+    rows.push(format!(
+        "reboot   system boot  {:<16} {}   still running",
+        p.distro.kernel.get(..16).unwrap_or(p.distro.kernel),
+        strftime("%a %b %e %H:%M", p.booted)
+    ));
     let count = options.value("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
     let text: String = rows.into_iter().take(count).map(|r| r + "\n").collect();
     c.out(format!("{text}\nwtmp begins {}\n", strftime("%a %b %e %H:%M:%S %Y", p.installed)))?;
@@ -107,7 +130,15 @@ pub(super) fn lastlog(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let (p, login) = (c.persona(), c.i.st.login.clone());
     let mut text = "Username         Port     From             Latest\n".to_owned();
     for user in &p.users {
-        let when = if user.name == login.user { format!("pts/0    {:<16} {}", login.client_ip, strftime("%a %b %e %H:%M:%S +0000 %Y", login.at_ms / 1000)) } else { "                           **Never logged in**".to_owned() };
+        let when = if user.name == login.user {
+            format!(
+                "pts/0    {:<16} {}",
+                login.client_ip,
+                strftime("%a %b %e %H:%M:%S +0000 %Y", login.at_ms / 1000)
+            )
+        } else {
+            "                           **Never logged in**".to_owned()
+        };
         text.push_str(&format!("{:<16} {when}\n", user.name));
     }
     c.out(text)?;
@@ -130,7 +161,11 @@ pub(super) fn passwd(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     if options.has("stdin") {
         let line = c.i.read_line(c.fds.input, Want::Line)?.map(|(l, _)| l).unwrap_or_default();
-        c.effect(Effect::CredentialChange { user: user.clone(), secret: String::from_utf8_lossy(&line).into_owned(), tool: "passwd" });
+        c.effect(Effect::CredentialChange {
+            user: user.clone(),
+            secret: String::from_utf8_lossy(&line).into_owned(),
+            tool: "passwd",
+        });
         return c.out(format!("Changing password for user {user}.\npasswd: all authentication tokens updated successfully.\n")).map(|()| 0);
     }
     if !c.is_root() {
@@ -141,7 +176,11 @@ pub(super) fn passwd(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let first = c.i.secret("New password: ", c.fds)?;
     let again = c.i.secret("Retype new password: ", c.fds)?;
-    c.effect(Effect::CredentialChange { user: user.clone(), secret: String::from_utf8_lossy(&first).into_owned(), tool: "passwd" });
+    c.effect(Effect::CredentialChange {
+        user: user.clone(),
+        secret: String::from_utf8_lossy(&first).into_owned(),
+        tool: "passwd",
+    });
     if first != again {
         c.err("Sorry, passwords do not match.\npasswd: Authentication token manipulation error\npasswd: password unchanged\n")?;
         return Ok(10);
@@ -150,15 +189,26 @@ pub(super) fn passwd(c: &mut Ctx<'_, '_>) -> Run<i32> {
         c.err("No password has been supplied.\npasswd: Authentication token manipulation error\npasswd: password unchanged\n")?;
         return Ok(10);
     }
-    let text = if c.is_device() { format!("Password for {user} changed by root\n") } else { "passwd: password updated successfully\n".to_owned() };
+    let text = if c.is_device() {
+        format!("Password for {user} changed by root\n")
+    } else {
+        "passwd: password updated successfully\n".to_owned()
+    };
     c.err(text)?;
     Ok(0)
 }
 
-fn known(c: &mut Ctx<'_, '_>, user: &str) -> bool {
-    let start = format!("{user}:");
-    let data = c.i.vfs.resolve("/", "/etc/passwd").and_then(|id| c.i.vfs.read_id(id)).unwrap_or_default();
-    user == c.i.st.top().user || data.split(|b| *b == b'\n').any(|l| l.starts_with(start.as_bytes()))
+fn known(c: &Ctx<'_, '_>, user: &str) -> bool {
+    user == c.i.st.top().user || account(c, user).is_some()
+}
+
+/// User and group id of an account in the session's `/etc/passwd`.
+fn account(c: &Ctx<'_, '_>, user: &str) -> Option<(u32, u32)> {
+    let data = c.i.vfs.resolve("/", "/etc/passwd").and_then(|id| c.i.vfs.read_id(id)).ok()?;
+    String::from_utf8_lossy(&data).lines().find_map(|line| {
+        let mut parts = line.strip_prefix(user)?.strip_prefix(':')?.split(':').skip(1);
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    })
 }
 
 pub(super) fn chpasswd(c: &mut Ctx<'_, '_>) -> Run<i32> {
@@ -170,7 +220,11 @@ pub(super) fn chpasswd(c: &mut Ctx<'_, '_>) -> Run<i32> {
     for line in String::from_utf8_lossy(&data).lines() {
         match line.split_once(':') {
             Some((user, secret)) => {
-                c.effect(Effect::CredentialChange { user: user.to_owned(), secret: secret.to_owned(), tool: "chpasswd" });
+                c.effect(Effect::CredentialChange {
+                    user: user.to_owned(),
+                    secret: secret.to_owned(),
+                    tool: "chpasswd",
+                });
                 if !known(c, user) {
                     status = c.fail(format!("line 1: user '{user}' does not exist"), 1)?;
                 }
@@ -182,7 +236,7 @@ pub(super) fn chpasswd(c: &mut Ctx<'_, '_>) -> Run<i32> {
 }
 
 pub(super) fn useradd(c: &mut Ctx<'_, '_>) -> Run<i32> {
-    let options = c.options("p u g G d s c m o shell home uid password gecos ingroup");
+    let options = c.options("p u g G d s c o shell home uid password gecos ingroup");
     let Some(user) = options.operands.first().cloned() else { return c.fail("user name required", 2) };
     if !c.is_root() {
         return c.fail("Permission denied.\nuseradd: cannot lock /etc/passwd; try again later.", 1);
@@ -206,11 +260,18 @@ pub(super) fn useradd(c: &mut Ctx<'_, '_>) -> Run<i32> {
     if options.has("m") || c.name == "adduser" {
         let _ = c.i.vfs.mkdir("/", &home, 0o755, Cred::ROOT);
     }
-    if c.name == "adduser" && c.i.st.top().flavour == crate::shell::state::Flavour::Bash && !options.has("disabled-password") {
+    if c.name == "adduser"
+        && c.i.st.top().flavour == crate::shell::state::Flavour::Bash
+        && !options.has("disabled-password")
+    {
         c.out(format!("Adding user `{user}' ...\nAdding new group `{user}' ({uid}) ...\nAdding new user `{user}' ({uid}) with group `{user}' ...\nCreating home directory `{home}' ...\nCopying files from `/etc/skel' ...\n"))?;
         let secret = c.i.secret("New password: ", c.fds)?;
         c.i.secret("Retype new password: ", c.fds)?;
-        c.effect(Effect::CredentialChange { user: user.clone(), secret: String::from_utf8_lossy(&secret).into_owned(), tool: "adduser" });
+        c.effect(Effect::CredentialChange {
+            user: user.clone(),
+            secret: String::from_utf8_lossy(&secret).into_owned(),
+            tool: "adduser",
+        });
         c.err("passwd: password updated successfully\n")?;
     }
     Ok(0)
@@ -227,7 +288,12 @@ pub(super) fn userdel(c: &mut Ctx<'_, '_>) -> Run<i32> {
     c.effect(Effect::CredentialChange { user: user.clone(), secret: String::new(), tool: "userdel" });
     let data = c.read("/etc/passwd")?.unwrap_or_default();
     let start = format!("{user}:");
-    let kept: Vec<u8> = data.split_inclusive(|b| *b == b'\n').filter(|l| !l.starts_with(start.as_bytes())).flatten().copied().collect();
+    let kept: Vec<u8> = data
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|l| !l.starts_with(start.as_bytes()))
+        .flatten()
+        .copied()
+        .collect();
     let _ = c.write_file("/etc/passwd", &kept, false)?;
     Ok(0)
 }

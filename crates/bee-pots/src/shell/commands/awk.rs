@@ -34,7 +34,8 @@ pub(super) fn awk(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let program = options.operands.remove(0);
     let Some(rules) = rules(&program) else {
-        return c.fail(format!("line 1: syntax error at or near {}", program.chars().last().unwrap_or(' ')), 2);
+        return c
+            .fail(format!("line 1: syntax error at or near {}", program.chars().last().unwrap_or(' ')), 2);
     };
     let separator = options.value("F").unwrap_or(" ").replace("\\t", "\t");
     let mut state = State::default();
@@ -119,7 +120,9 @@ fn outside(text: &str, wanted: char) -> Option<usize> {
             }
             None if ch == wanted => return Some(at),
             None if ch == '"' => quote = Some('"'),
-            None if ch == '/' && matches!(before, ' ' | '(' | ',' | '~' | '!' | '&' | '|' | '{' | ';') => quote = Some('/'),
+            None if ch == '/' && matches!(before, ' ' | '(' | ',' | '~' | '!' | '&' | '|' | '{' | ';') => {
+                quote = Some('/')
+            }
             None => {}
         }
         if ch != ' ' || before == ' ' {
@@ -150,12 +153,19 @@ fn closing(text: &str) -> Option<usize> {
 
 fn number(text: &str) -> f64 {
     let text = text.trim();
-    let end = text.find(|ch: char| !(ch.is_ascii_digit() || matches!(ch, '.' | '-' | '+' | 'e'))).unwrap_or(text.len());
+    let end = text
+        .find(|ch: char| !(ch.is_ascii_digit() || matches!(ch, '.' | '-' | '+' | 'e')))
+        .unwrap_or(text.len());
     text.get(..end).and_then(|t| t.parse().ok()).unwrap_or(0.0)
 }
 
 fn show(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { let text = format!("{value:.6}"); text.trim_end_matches('0').trim_end_matches('.').to_owned() }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        format!("{value:.0}")
+    } else {
+        let text = format!("{value:.6}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
 }
 
 fn truth(value: &str) -> bool {
@@ -239,7 +249,8 @@ impl State {
                 let used = eval.at;
                 rest = tail.get(used..).unwrap_or_default().trim_start();
                 let (then, after) = block(rest);
-                let (otherwise, after) = match after.trim_start_matches([';', ' ', '\n']).strip_prefix("else") {
+                let (otherwise, after) = match after.trim_start_matches([';', ' ', '\n']).strip_prefix("else")
+                {
                     Some(tail) => block(tail.trim_start()),
                     None => ("", after),
                 };
@@ -248,7 +259,11 @@ impl State {
                 continue;
             }
             let (statement, after) = block(rest);
-            if rest.starts_with('{') { self.statements(statement, depth + 1) } else { self.statement(statement.trim()) }
+            if rest.starts_with('{') {
+                self.statements(statement, depth + 1)
+            } else {
+                self.statement(statement.trim())
+            }
             rest = after.trim_start_matches([';', ' ', '\n', '\t']);
         }
     }
@@ -259,10 +274,13 @@ impl State {
             let values = Eval::new(&args, self).list();
             let text = format_text(&values);
             self.print(text.as_bytes());
-        } else if let Some(args) = text.strip_prefix("print").filter(|a| !a.starts_with(|ch: char| ch.is_alphanumeric())) {
+        } else if let Some(args) =
+            text.strip_prefix("print").filter(|a| !a.starts_with(|ch: char| ch.is_alphanumeric()))
+        {
             // Output to a file or pipe is shown instead.
             let args = args.split(" > ").next().unwrap_or(args).trim().to_owned();
-            let values = if args.is_empty() { vec![self.line.clone()] } else { Eval::new(&args, self).list() };
+            let values =
+                if args.is_empty() { vec![self.line.clone()] } else { Eval::new(&args, self).list() };
             let ofs = self.get("OFS");
             let line = format!("{}\n", values.join(&ofs));
             self.print(line.as_bytes());
@@ -306,14 +324,25 @@ fn format_text(values: &[String]) -> String {
             Some('%') => "%".to_owned(),
             Some('d' | 'i') => format!("{:.0}", number(values.next().map_or("", String::as_str)).trunc()),
             Some('f') => {
-                let digits = spec.split_once('.').and_then(|(_, d)| d.parse().ok()).unwrap_or(6_usize).min(20);
+                let digits =
+                    spec.split_once('.').and_then(|(_, d)| d.parse().ok()).unwrap_or(6_usize).min(20);
                 format!("{:.*}", digits, number(values.next().map_or("", String::as_str)))
             }
             Some(_) => values.next().cloned().unwrap_or_default(),
             None => break,
         };
-        let width: usize = spec.trim_start_matches('-').split('.').next().and_then(|w| w.parse().ok()).unwrap_or(0).min(1024);
-        out.push_str(&if spec.starts_with('-') { format!("{text:<width$}") } else { format!("{text:>width$}") });
+        let width: usize = spec
+            .trim_start_matches('-')
+            .split('.')
+            .next()
+            .and_then(|w| w.parse().ok())
+            .unwrap_or(0)
+            .min(1024);
+        out.push_str(&if spec.starts_with('-') {
+            format!("{text:<width$}")
+        } else {
+            format!("{text:>width$}")
+        });
     }
     out
 }
@@ -353,7 +382,8 @@ impl<'t, 's> Eval<'t, 's> {
 
     fn assignment(&mut self) {
         let rest = self.rest();
-        let len = rest.find(|ch: char| !(ch.is_alphanumeric() || matches!(ch, '_' | '$'))).unwrap_or(rest.len());
+        let len =
+            rest.find(|ch: char| !(ch.is_alphanumeric() || matches!(ch, '_' | '$'))).unwrap_or(rest.len());
         let (name, tail) = rest.split_at(len);
         let tail = tail.trim_start();
         let base = number(&Eval::new(name, self.state).or());
@@ -427,7 +457,8 @@ impl<'t, 's> Eval<'t, 's> {
                 "<" => order.is_lt(),
                 ">" => order.is_gt(),
                 _ => {
-                    let found = regex::compile(&pattern.unwrap_or(right), true, false).is_some_and(|r| r.is_match(&left));
+                    let found = regex::compile(&pattern.unwrap_or(right), true, false)
+                        .is_some_and(|r| r.is_match(&left));
                     found == (operator == "~")
                 }
             };
@@ -439,7 +470,9 @@ impl<'t, 's> Eval<'t, 's> {
     /// Values side by side are joined.
     fn join(&mut self) -> String {
         let mut left = self.sum();
-        while self.rest().starts_with(|ch: char| ch.is_alphanumeric() || matches!(ch, '"' | '$' | '(' | '_')) && left.len() < 1 << 16 {
+        while self.rest().starts_with(|ch: char| ch.is_alphanumeric() || matches!(ch, '"' | '$' | '(' | '_'))
+            && left.len() < 1 << 16
+        {
             let right = self.sum();
             left.push_str(&right);
         }
@@ -533,7 +566,8 @@ impl<'t, 's> Eval<'t, 's> {
             let text = crate::shell::expand::unescape(inside.get(..end).unwrap_or_default().as_bytes()).0;
             return String::from_utf8_lossy(&text).into_owned();
         }
-        let len = rest.find(|ch: char| !(ch.is_alphanumeric() || matches!(ch, '_' | '.'))).unwrap_or(rest.len());
+        let len =
+            rest.find(|ch: char| !(ch.is_alphanumeric() || matches!(ch, '_' | '.'))).unwrap_or(rest.len());
         let name = rest.get(..len).unwrap_or_default();
         if name.is_empty() {
             self.at = self.text.len();
@@ -569,7 +603,11 @@ impl<'t, 's> Eval<'t, 's> {
             };
             let old = Eval::new(&target, self.state).or();
             let Some(pattern) = regex::compile(&pattern, true, false) else { return "0".into() };
-            let new = if name == "gsub" { pattern.replace_all(&old, with.as_str()) } else { pattern.replace(&old, with.as_str()) };
+            let new = if name == "gsub" {
+                pattern.replace_all(&old, with.as_str())
+            } else {
+                pattern.replace(&old, with.as_str())
+            };
             let changed = new != old;
             let new = new.into_owned();
             self.state.set(&target, new);

@@ -162,7 +162,13 @@ fn format_once(format: &[u8], values: &[Vec<u8>], next: &mut usize, out: &mut Ve
                 let value = values.get(*next).cloned().unwrap_or_default();
                 *next += 1;
                 let text = String::from_utf8_lossy(&value);
-                let number = || text.trim().parse::<i64>().ok().or_else(|| i64::from_str_radix(text.trim_start_matches("0x"), 16).ok()).unwrap_or(0);
+                let number = || {
+                    text.trim()
+                        .parse::<i64>()
+                        .ok()
+                        .or_else(|| i64::from_str_radix(text.trim_start_matches("0x"), 16).ok())
+                        .unwrap_or(0)
+                };
                 let bytes = match kind {
                     b'd' | b'i' | b'u' => number().to_string().into_bytes(),
                     b'x' => format!("{:x}", number()).into_bytes(),
@@ -171,7 +177,11 @@ fn format_once(format: &[u8], values: &[Vec<u8>], next: &mut usize, out: &mut Ve
                     b'c' => value.first().map(|b| vec![*b]).unwrap_or_default(),
                     b'b' => unescape(&value).0,
                     b'f' | b'g' | b'e' => {
-                        let digits = spec.split_once('.').and_then(|(_, d)| d.parse::<usize>().ok()).unwrap_or(6).min(20);
+                        let digits = spec
+                            .split_once('.')
+                            .and_then(|(_, d)| d.parse::<usize>().ok())
+                            .unwrap_or(6)
+                            .min(20);
                         format!("{:.*}", digits, text.parse::<f64>().unwrap_or(0.0)).into_bytes()
                     }
                     _ => value,
@@ -258,7 +268,12 @@ pub(super) fn export(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let mut parts = arg.splitn(2, |b| *b == b'=');
         let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            let text = format!("{}: {}: `{}': not a valid identifier\n", c.i.shell_name(), c.name, String::from_utf8_lossy(arg));
+            let text = format!(
+                "{}: {}: `{}': not a valid identifier\n",
+                c.i.shell_name(),
+                c.name,
+                String::from_utf8_lossy(arg)
+            );
             c.err(text)?;
             continue;
         }
@@ -368,7 +383,8 @@ pub(super) fn which(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let mut status = 0;
     for name in options.operands {
-        let builtin = super::is_builtin(&name, c.i.st.top().flavour) && !matches!(c.name.as_str(), "which" | "whereis");
+        let builtin =
+            super::is_builtin(&name, c.i.st.top().flavour) && !matches!(c.name.as_str(), "which" | "whereis");
         let alias = c.i.st.top().aliases.get(&name).cloned();
         let path = c.i.which(&name).map(|(_, path)| path).or_else(|| {
             (name.contains('/') && c.i.vfs.resolve(&c.cwd(), &name).is_ok()).then(|| name.clone())
@@ -376,7 +392,9 @@ pub(super) fn which(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let line = match (c.name.as_str(), path) {
             ("whereis", Some(path)) => format!("{name}: {path} /usr/share/man/man1/{name}.1.gz\n"),
             ("whereis", None) => format!("{name}:\n"),
-            ("type", _) if alias.is_some() => format!("{name} is aliased to `{}'\n", alias.unwrap_or_default()),
+            ("type", _) if alias.is_some() => {
+                format!("{name} is aliased to `{}'\n", alias.unwrap_or_default())
+            }
             ("type", _) if builtin => format!("{name} is a shell builtin\n"),
             ("type", Some(path)) => format!("{name} is {path}\n"),
             ("command", _) if builtin => format!("{name}\n"),

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 pub(super) fn df(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("t x B");
     let p = c.persona();
-    let mut rows: Vec<(String, &str, u64, u64, &str)> = vec![(p.root_device(), p.distro.root_fs, p.disk_kb, p.disk_used_kb, "/")];
+    let mut rows: Vec<(String, &str, u64, u64, &str)> =
+        vec![(p.root_device(), p.distro.root_fs, p.disk_kb, p.disk_used_kb, "/")];
     if c.is_device() {
         rows.push(("tmpfs".into(), "tmpfs", p.mem_kb / 2, 56, "/tmp"));
         rows.push(("tmpfs".into(), "tmpfs", p.mem_kb / 2, 212, "/var"));
@@ -21,13 +22,35 @@ pub(super) fn df(c: &mut Ctx<'_, '_>) -> Run<i32> {
     if !options.operands.is_empty() {
         rows.retain(|r| r.4 == "/");
     }
-    let show = |kb: u64| if options.has("h H") { human(kb * 1024) } else if options.has("m") { (kb / 1024).to_string() } else { kb.to_string() };
+    let show = |kb: u64| {
+        if options.has("h H") {
+            human(kb * 1024)
+        } else if options.has("m") {
+            (kb / 1024).to_string()
+        } else {
+            kb.to_string()
+        }
+    };
     let kind = |t: &str| if options.has("T") { format!(" {t:<8}") } else { String::new() };
     let size = if options.has("h H") { " Size" } else { "1K-blocks" };
-    let mut text = format!("{:<14}{}{size:>10} {:>9} {:>9} {:>4} Mounted on\n", "Filesystem", kind("Type"), "Used", if options.has("h H") { "Avail" } else { "Available" }, "Use%");
+    let mut text = format!(
+        "{:<14}{}{size:>10} {:>9} {:>9} {:>4} Mounted on\n",
+        "Filesystem",
+        kind("Type"),
+        "Used",
+        if options.has("h H") { "Avail" } else { "Available" },
+        "Use%"
+    );
     for (device, fs, total, used, at) in rows {
         let percent = (used * 100).div_ceil(total.max(1));
-        let _ = writeln!(text, "{device:<14}{}{:>10} {:>9} {:>9} {percent:>3}% {at}", kind(fs), show(total), show(used), show(total - used));
+        let _ = writeln!(
+            text,
+            "{device:<14}{}{:>10} {:>9} {:>9} {percent:>3}% {at}",
+            kind(fs),
+            show(total),
+            show(used),
+            show(total - used)
+        );
     }
     c.out(text)?;
     Ok(0)
@@ -50,7 +73,13 @@ pub(super) fn du(c: &mut Ctx<'_, '_>) -> Run<i32> {
             }
             total += stat.size.div_ceil(4096) * 4;
             if stat.is_dir() {
-                todo.extend(c.i.vfs.list_id(stat.id).unwrap_or_default().into_iter().filter_map(|(_, id)| c.i.vfs.stat_id(id).ok()));
+                todo.extend(
+                    c.i.vfs
+                        .list_id(stat.id)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter_map(|(_, id)| c.i.vfs.stat_id(id).ok()),
+                );
             }
         }
         let size = if options.has("h") { human(total * 1024) } else { total.to_string() };
@@ -95,9 +124,23 @@ pub(super) fn fdisk(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let (disk, bytes) = (p.hypervisor.disk, p.disk_kb * 1024 / 97 * 100);
     let text = if c.name == "blkid" {
-        format!("{}: UUID=\"{:08x}-{:04x}-4b1c-9f0e-{:012x}\" TYPE=\"{}\"\n", p.root_device(), p.draw("uuid") as u32, p.draw("uuid2") as u16, p.draw("uuid3") >> 16, p.distro.root_fs)
+        format!(
+            "{}: UUID=\"{:08x}-{:04x}-4b1c-9f0e-{:012x}\" TYPE=\"{}\"\n",
+            p.root_device(),
+            p.draw("uuid") as u32,
+            p.draw("uuid2") as u16,
+            p.draw("uuid3") >> 16,
+            p.distro.root_fs
+        )
     } else {
-        format!("Disk /dev/{disk}: {} GiB, {bytes} bytes, {} sectors\nUnits: sectors of 1 * 512 = 512 bytes\n\nDevice     Boot Start      End  Sectors Size Id Type\n/dev/{disk}1  *     2048 {} {} {}G 83 Linux\n", bytes >> 30, bytes / 512, bytes / 512 - 1, bytes / 512 - 2048, bytes >> 30)
+        format!(
+            "Disk /dev/{disk}: {} GiB, {bytes} bytes, {} sectors\nUnits: sectors of 1 * 512 = 512 bytes\n\nDevice     Boot Start      End  Sectors Size Id Type\n/dev/{disk}1  *     2048 {} {} {}G 83 Linux\n",
+            bytes >> 30,
+            bytes / 512,
+            bytes / 512 - 1,
+            bytes / 512 - 2048,
+            bytes >> 30
+        )
     };
     c.out(text)?;
     Ok(0)

@@ -70,7 +70,10 @@ fn copy_tree(c: &mut Ctx<'_, '_>, from: &str, to: &str) -> Run<Result<(), Errno>
     while let Some((from, to)) = todo.pop() {
         c.i.step()?;
         count += 1;
-        if count > TOUCHED_MAX || crate::vfs::normalise(&cwd, &to).starts_with(&format!("{}/", crate::vfs::normalise(&cwd, &from))) {
+        if count > TOUCHED_MAX
+            || crate::vfs::normalise(&cwd, &to)
+                .starts_with(&format!("{}/", crate::vfs::normalise(&cwd, &from)))
+        {
             return Ok(Err(Errno::NoSpace));
         }
         let result = match c.i.vfs.lstat(&cwd, &from) {
@@ -81,7 +84,9 @@ fn copy_tree(c: &mut Ctx<'_, '_>, from: &str, to: &str) -> Run<Result<(), Errno>
                 }
                 if made == Err(Errno::Exists) { Ok(()) } else { made }
             }
-            Ok(s) if s.is_link() => c.i.vfs.readlink(&cwd, &from).and_then(|t| c.i.vfs.symlink(&cwd, &t, &to, cred)),
+            Ok(s) if s.is_link() => {
+                c.i.vfs.readlink(&cwd, &from).and_then(|t| c.i.vfs.symlink(&cwd, &t, &to, cred))
+            }
             Ok(_) => copy(c, &from, &to),
             Err(error) => Err(error),
         };
@@ -96,7 +101,11 @@ pub(super) fn rm(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("n");
     let force = options.has("f force");
     if options.operands.is_empty() {
-        return if force { Ok(0) } else { c.fail(format!("missing operand\nTry '{} --help' for more information.", c.name), 1) };
+        return if force {
+            Ok(0)
+        } else {
+            c.fail(format!("missing operand\nTry '{} --help' for more information.", c.name), 1)
+        };
     }
     if c.name == "shred" && !options.has("u") {
         return Ok(0);
@@ -146,7 +155,9 @@ fn remove_tree(c: &mut Ctx<'_, '_>, path: &str) -> Run<Result<(), Errno>> {
         }
         let Ok(stat) = c.i.vfs.lstat(&cwd, &path) else { continue };
         if stat.is_dir() {
-            todo.extend(c.i.vfs.list_id(stat.id).unwrap_or_default().into_iter().map(|(n, _)| format!("{path}/{n}")));
+            todo.extend(
+                c.i.vfs.list_id(stat.id).unwrap_or_default().into_iter().map(|(n, _)| format!("{path}/{n}")),
+            );
             dirs.push(path);
             continue;
         }
@@ -183,7 +194,9 @@ pub(super) fn mkdir(c: &mut Ctx<'_, '_>) -> Run<i32> {
         }
         match c.i.vfs.mkdir(&cwd, &path, mode, cred) {
             Err(Errno::Exists) if parents => {}
-            Err(error) => status = c.fail(format!("cannot create directory '{path}': {}", error.text()), 1)?,
+            Err(error) => {
+                status = c.fail(format!("cannot create directory '{path}': {}", error.text()), 1)?
+            }
             Ok(()) => {}
         }
     }
@@ -214,7 +227,9 @@ pub(super) fn touch(c: &mut Ctx<'_, '_>) -> Run<i32> {
             Ok(_) => Ok(()),
             Err(_) => c.i.vfs.open(&cwd, &path, flags, cred, Origin::Command).map(|_| ()),
         };
-        let result = result.and_then(|()| c.i.vfs.setstat(&cwd, &path, SetStat { mtime: Some(time), ..SetStat::default() }, cred));
+        let result = result.and_then(|()| {
+            c.i.vfs.setstat(&cwd, &path, SetStat { mtime: Some(time), ..SetStat::default() }, cred)
+        });
         if let Err(error) = result {
             status = c.fail(format!("cannot touch '{path}': {}", error.text()), 1)?;
         }
@@ -235,7 +250,11 @@ pub(super) fn ln(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let _ = c.i.vfs.remove(&cwd, &path, cred);
     }
     let symbolic = options.has("s symbolic");
-    let result = if symbolic { c.i.vfs.symlink(&cwd, &target, &path, cred) } else { c.i.vfs.link(&cwd, &target, &path, cred) };
+    let result = if symbolic {
+        c.i.vfs.symlink(&cwd, &target, &path, cred)
+    } else {
+        c.i.vfs.link(&cwd, &target, &path, cred)
+    };
     match result {
         Ok(()) => Ok(0),
         Err(error) => {
@@ -255,8 +274,29 @@ fn new_mode(old: u16, text: &str) -> Option<u16> {
         let at = part.find(['+', '-', '='])?;
         let (who, rest) = part.split_at(at);
         let (sign, what) = rest.split_at(1);
-        let mask = if who.is_empty() || who.contains('a') { 0o777 } else { who.chars().fold(0, |m, w| m | match w { 'u' => 0o700, 'g' => 0o070, 'o' => 0o007, _ => 0 }) };
-        let mut bits = what.chars().try_fold(0_u16, |b, w| Some(b | match w { 'r' => 0o444, 'w' => 0o222, 'x' | 'X' => 0o111, 's' | 't' => 0, _ => return None }))? & mask;
+        let mask = if who.is_empty() || who.contains('a') {
+            0o777
+        } else {
+            who.chars().fold(0, |m, w| {
+                m | match w {
+                    'u' => 0o700,
+                    'g' => 0o070,
+                    'o' => 0o007,
+                    _ => 0,
+                }
+            })
+        };
+        let mut bits = what.chars().try_fold(0_u16, |b, w| {
+            Some(
+                b | match w {
+                    'r' => 0o444,
+                    'w' => 0o222,
+                    'x' | 'X' => 0o111,
+                    's' | 't' => 0,
+                    _ => return None,
+                },
+            )
+        })? & mask;
         if what.contains('s') {
             bits |= 0o4000;
         }
@@ -273,14 +313,22 @@ pub(super) fn chmod(c: &mut Ctx<'_, '_>) -> Run<i32> {
     // `chmod -x file` is a mode and not an option.
     let args = c.texts();
     let recursive = args.iter().any(|a| a == "-R" || a == "--recursive");
-    let mut operands = args.into_iter().filter(|a| !matches!(a.as_str(), "-R" | "--recursive" | "-f" | "-v" | "-c" | "--"));
+    let mut operands =
+        args.into_iter().filter(|a| !matches!(a.as_str(), "-R" | "--recursive" | "-f" | "-v" | "-c" | "--"));
     let (Some(mode), paths) = (operands.next(), operands.collect::<Vec<_>>()) else {
         return c.fail("missing operand\nTry 'chmod --help' for more information.", 1);
     };
     if paths.is_empty() {
-        return c.fail(format!("missing operand after '{mode}'\nTry 'chmod --help' for more information."), 1);
+        return c
+            .fail(format!("missing operand after '{mode}'\nTry 'chmod --help' for more information."), 1);
     }
-    each(c, paths, recursive, |old| Some(SetStat { mode: Some(new_mode(old, &mode)?), ..SetStat::default() }), &format!("invalid mode: '{mode}'"))
+    each(
+        c,
+        paths,
+        recursive,
+        |old| Some(SetStat { mode: Some(new_mode(old, &mode)?), ..SetStat::default() }),
+        &format!("invalid mode: '{mode}'"),
+    )
 }
 
 pub(super) fn chown(c: &mut Ctx<'_, '_>) -> Run<i32> {
@@ -303,7 +351,13 @@ pub(super) fn chown(c: &mut Ctx<'_, '_>) -> Run<i32> {
     each(c, options.operands.clone(), options.has("R recursive"), |_| Some(change), "")
 }
 
-fn each(c: &mut Ctx<'_, '_>, paths: Vec<String>, recursive: bool, change: impl Fn(u16) -> Option<SetStat>, invalid: &str) -> Run<i32> {
+fn each(
+    c: &mut Ctx<'_, '_>,
+    paths: Vec<String>,
+    recursive: bool,
+    change: impl Fn(u16) -> Option<SetStat>,
+    invalid: &str,
+) -> Run<i32> {
     let (cwd, cred, mut status, mut count) = (c.cwd(), c.cred(), 0, 0);
     let mut todo: Vec<String> = paths.into_iter().rev().collect();
     while let Some(path) = todo.pop() {
@@ -321,11 +375,14 @@ fn each(c: &mut Ctx<'_, '_>, paths: Vec<String>, recursive: bool, change: impl F
         };
         let Some(change) = change((stat.mode & 0o7777) as u16) else { return c.fail(invalid, 1) };
         if let Err(error) = c.i.vfs.setstat(&cwd, &path, change, cred) {
-            let verb = if change.mode.is_some() { "changing permissions of" } else { "changing ownership of" };
+            let verb =
+                if change.mode.is_some() { "changing permissions of" } else { "changing ownership of" };
             status = c.fail(format!("{verb} '{path}': {}", error.text()), 1)?;
         }
         if recursive && stat.is_dir() {
-            todo.extend(c.i.vfs.list_id(stat.id).unwrap_or_default().into_iter().map(|(n, _)| format!("{path}/{n}")));
+            todo.extend(
+                c.i.vfs.list_id(stat.id).unwrap_or_default().into_iter().map(|(n, _)| format!("{path}/{n}")),
+            );
         }
     }
     Ok(status)
@@ -380,7 +437,13 @@ pub(super) fn truncate(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let (cwd, cred) = (c.cwd(), c.cred());
     let size = options.value("s l size length").map_or(0, size);
     for path in options.operands.clone() {
-        let result = c.i.vfs.put_content(&cwd, &path, if size == 0 { Content::empty() } else { Content::Zeros(size) }, None, cred);
+        let result = c.i.vfs.put_content(
+            &cwd,
+            &path,
+            if size == 0 { Content::empty() } else { Content::Zeros(size) },
+            None,
+            cred,
+        );
         if let Err(error) = result {
             return c.fail(format!("cannot open '{path}' for writing: {}", error.text()), 1);
         }
@@ -437,7 +500,11 @@ pub(super) fn dd(c: &mut Ctx<'_, '_>) -> Run<i32> {
             match c.read(&path)? {
                 Ok(data) => data,
                 Err(error) => {
-                    let text = if c.is_device() { format!("can't open '{path}': {}", error.text()) } else { format!("failed to open '{path}': {}", error.text()) };
+                    let text = if c.is_device() {
+                        format!("can't open '{path}': {}", error.text())
+                    } else {
+                        format!("failed to open '{path}': {}", error.text())
+                    };
                     return c.fail(text, 1);
                 }
             }
@@ -466,7 +533,9 @@ fn report(c: &mut Ctx<'_, '_>, bytes: u64, block: u64) -> Run<i32> {
     let text = if c.is_device() {
         format!("{whole}+{rest} records in\n{whole}+{rest} records out\n")
     } else {
-        format!("{whole}+{rest} records in\n{whole}+{rest} records out\n{bytes} bytes copied, {seconds:.6} s, {speed:.1} MB/s\n")
+        format!(
+            "{whole}+{rest} records in\n{whole}+{rest} records out\n{bytes} bytes copied, {seconds:.6} s, {speed:.1} MB/s\n"
+        )
     };
     c.err(text)?;
     Ok(0)

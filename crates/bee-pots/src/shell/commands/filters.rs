@@ -27,7 +27,8 @@ pub(super) fn grep(c: &mut Ctx<'_, '_>) -> Run<i32> {
             regex::build(pattern, ignore_case)
         } else {
             let extended = c.name == "egrep" || options.has("E extended-regexp");
-            let pattern = if options.has("w word-regexp") { format!("\\<{pattern}\\>") } else { pattern.to_owned() };
+            let pattern =
+                if options.has("w word-regexp") { format!("\\<{pattern}\\>") } else { pattern.to_owned() };
             regex::compile(&pattern, extended, ignore_case)
         };
         match matcher {
@@ -52,7 +53,11 @@ pub(super) fn grep(c: &mut Ctx<'_, '_>) -> Run<i32> {
             Err(error) => {
                 bad = true;
                 if !options.has("s no-messages") {
-                    let hint = if error == Errno::IsDir { format!("{path}: Is a directory") } else { format!("{path}: {}", error.text()) };
+                    let hint = if error == Errno::IsDir {
+                        format!("{path}: Is a directory")
+                    } else {
+                        format!("{path}: {}", error.text())
+                    };
                     c.fail(hint, 2)?;
                 }
             }
@@ -60,7 +65,8 @@ pub(super) fn grep(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let named = (inputs.len() > 1 || recursive || options.has("H")) && !options.has("h no-filename");
     let max = options.value("m max-count").and_then(|m| m.parse().ok()).unwrap_or(usize::MAX);
-    let number = |names: &str| options.value(names).and_then(|n| n.parse::<usize>().ok()).unwrap_or(0).min(1000);
+    let number =
+        |names: &str| options.value(names).and_then(|n| n.parse::<usize>().ok()).unwrap_or(0).min(1000);
     let (before, after) = (number("B").max(number("C")), number("A").max(number("C")));
     for (path, data) in inputs {
         let prefix = if named { format!("{path}:") } else { String::new() };
@@ -72,7 +78,9 @@ pub(super) fn grep(c: &mut Ctx<'_, '_>) -> Run<i32> {
             }
             c.i.work(line.len() * matchers.len() / 4 + 8)?;
             let text = String::from_utf8_lossy(line);
-            let hit = matchers.iter().any(|m| m.is_match(&text)) && (!options.has("x line-regexp") || matchers.iter().any(|m| m.find(&text).is_some_and(|f| f.len() == text.len())));
+            let hit = matchers.iter().any(|m| m.is_match(&text))
+                && (!options.has("x line-regexp")
+                    || matchers.iter().any(|m| m.find(&text).is_some_and(|f| f.len() == text.len())));
             if hit == options.has("v invert-match") {
                 continue;
             }
@@ -84,7 +92,9 @@ pub(super) fn grep(c: &mut Ctx<'_, '_>) -> Run<i32> {
             if options.has("c count l files-with-matches L") {
                 continue;
             }
-            let number = |n: usize, mark: char| if options.has("n line-number") { format!("{}{mark}", n + 1) } else { String::new() };
+            let number = |n: usize, mark: char| {
+                if options.has("n line-number") { format!("{}{mark}", n + 1) } else { String::new() }
+            };
             if options.has("o only-matching") {
                 for found in matchers.iter().flat_map(|m| m.find_iter(&text)).filter(|f| !f.is_empty()) {
                     c.out(format!("{prefix}{}{}\n", number(n, ':'), found.as_str()))?;
@@ -147,18 +157,32 @@ pub(super) fn sort(c: &mut Ctx<'_, '_>) -> Run<i32> {
         all
     });
     c.i.work(all.len())?;
-    let field: Option<usize> = options.value("k").and_then(|k| k.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
-    let numeric = options.has("n g h numeric-sort V") || options.value("k").is_some_and(|k| k.contains(['n', 'g', 'h']));
+    let field: Option<usize> = options
+        .value("k")
+        .and_then(|k| k.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+    let numeric = options.has("n g h numeric-sort V")
+        || options.value("k").is_some_and(|k| k.contains(['n', 'g', 'h']));
     let reverse = options.has("r reverse") || options.value("k").is_some_and(|k| k.contains('r'));
     let separator = options.value("t").and_then(|t| t.bytes().next());
     let key = |line: &[u8]| -> (f64, Vec<u8>) {
         let part = match (field, separator) {
             (None, _) => line.to_vec(),
-            (Some(n), Some(sep)) => line.split(|b| *b == sep).skip(n.saturating_sub(1)).collect::<Vec<_>>().join(&sep),
-            (Some(n), None) => line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).skip(n.saturating_sub(1)).collect::<Vec<_>>().join(&b' '),
+            (Some(n), Some(sep)) => {
+                line.split(|b| *b == sep).skip(n.saturating_sub(1)).collect::<Vec<_>>().join(&sep)
+            }
+            (Some(n), None) => line
+                .split(u8::is_ascii_whitespace)
+                .filter(|w| !w.is_empty())
+                .skip(n.saturating_sub(1))
+                .collect::<Vec<_>>()
+                .join(&b' '),
         };
         let text = String::from_utf8_lossy(&part);
-        let digits: String = text.trim_start().chars().take_while(|ch| ch.is_ascii_digit() || matches!(ch, '.' | '-')).collect();
+        let digits: String = text
+            .trim_start()
+            .chars()
+            .take_while(|ch| ch.is_ascii_digit() || matches!(ch, '.' | '-'))
+            .collect();
         let scale = match text.trim_start().chars().nth(digits.len()) {
             Some('K') if options.has("h") => 1e3,
             Some('M') if options.has("h") => 1e6,
@@ -194,12 +218,15 @@ pub(super) fn sort(c: &mut Ctx<'_, '_>) -> Run<i32> {
 
 pub(super) fn uniq(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("f s w");
-    let (inputs, fine) = c.inputs(options.operands.get(..1.min(options.operands.len())).unwrap_or_default())?;
+    let (inputs, fine) =
+        c.inputs(options.operands.get(..1.min(options.operands.len())).unwrap_or_default())?;
     for (_, data) in inputs {
         let mut groups: Vec<(usize, &[u8])> = Vec::new();
         for line in lines(&data) {
             match groups.last_mut() {
-                Some((n, last)) if *last == line || options.has("i") && last.eq_ignore_ascii_case(line) => *n += 1,
+                Some((n, last)) if *last == line || options.has("i") && last.eq_ignore_ascii_case(line) => {
+                    *n += 1
+                }
                 _ => groups.push((1, line)),
             }
         }
@@ -256,8 +283,15 @@ pub(super) fn cut(c: &mut Ctx<'_, '_>) -> Run<i32> {
                 }
                 out.extend_from_slice(line);
             } else {
-                let fields: Vec<&[u8]> = line.split(|b| *b == delimiter).enumerate().filter(|(n, _)| wanted(n + 1)).map(|(_, f)| f).collect();
-                let joint = options.value("output-delimiter").map_or_else(|| vec![delimiter], |d| d.as_bytes().to_vec());
+                let fields: Vec<&[u8]> = line
+                    .split(|b| *b == delimiter)
+                    .enumerate()
+                    .filter(|(n, _)| wanted(n + 1))
+                    .map(|(_, f)| f)
+                    .collect();
+                let joint = options
+                    .value("output-delimiter")
+                    .map_or_else(|| vec![delimiter], |d| d.as_bytes().to_vec());
                 out.extend(fields.join(joint.as_slice()));
             }
             out.push(b'\n');
@@ -274,9 +308,7 @@ fn set(text: &str) -> Vec<u8> {
     let mut n = 0;
     while let Some(byte) = bytes.get(n) {
         let rest = bytes.get(n..).unwrap_or_default();
-        let class = [
-            ("[:upper:]", b'A'..=b'Z'), ("[:lower:]", b'a'..=b'z'), ("[:digit:]", b'0'..=b'9'),
-        ];
+        let class = [("[:upper:]", b'A'..=b'Z'), ("[:lower:]", b'a'..=b'z'), ("[:digit:]", b'0'..=b'9')];
         if let Some((name, range)) = class.into_iter().find(|(name, _)| rest.starts_with(name.as_bytes())) {
             out.extend(range);
             n += name.len();
@@ -284,10 +316,18 @@ fn set(text: &str) -> Vec<u8> {
             out.extend(b" \t\n\r\x0b\x0c");
             n += 9;
         } else if rest.starts_with(b"[:alnum:]") || rest.starts_with(b"[:alpha:]") {
-            out.extend((0..=127_u8).filter(|b| if rest.starts_with(b"[:alpha:]") { b.is_ascii_alphabetic() } else { b.is_ascii_alphanumeric() }));
+            out.extend((0..=127_u8).filter(|b| {
+                if rest.starts_with(b"[:alpha:]") {
+                    b.is_ascii_alphabetic()
+                } else {
+                    b.is_ascii_alphanumeric()
+                }
+            }));
             n += 9;
         } else if rest.starts_with(b"[:punct:]") || rest.starts_with(b"[:cntrl:]") {
-            out.extend((0..=127_u8).filter(|b| if rest.starts_with(b"[:punct:]") { b.is_ascii_punctuation() } else { b.is_ascii_control() }));
+            out.extend((0..=127_u8).filter(|b| {
+                if rest.starts_with(b"[:punct:]") { b.is_ascii_punctuation() } else { b.is_ascii_control() }
+            }));
             n += 9;
         } else if let (Some(b'-'), Some(to)) = (bytes.get(n + 1), bytes.get(n + 2)) {
             out.extend(*byte..=*to);
@@ -317,7 +357,8 @@ pub(super) fn tr(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let mut table: [Option<u8>; 256] = [None; 256];
     let mut member = [false; 256];
     for (n, byte) in from.iter().enumerate() {
-        if let (Some(slot), Some(m)) = (table.get_mut(usize::from(*byte)), member.get_mut(usize::from(*byte))) {
+        if let (Some(slot), Some(m)) = (table.get_mut(usize::from(*byte)), member.get_mut(usize::from(*byte)))
+        {
             *slot = to.get(n).or(to.last()).copied();
             *m = true;
         }
@@ -328,8 +369,12 @@ pub(super) fn tr(c: &mut Ctx<'_, '_>) -> Run<i32> {
         if delete && is_member(*byte) {
             continue;
         }
-        let new = if delete { *byte } else { table.get(usize::from(*byte)).copied().flatten().unwrap_or(*byte) };
-        if squeeze && out.last() == Some(&new) && (if to.is_empty() { is_member(new) } else { to.contains(&new) }) {
+        let new =
+            if delete { *byte } else { table.get(usize::from(*byte)).copied().flatten().unwrap_or(*byte) };
+        if squeeze
+            && out.last() == Some(&new)
+            && (if to.is_empty() { is_member(new) } else { to.contains(&new) })
+        {
             continue;
         }
         out.push(new);

@@ -12,7 +12,11 @@ pub(super) fn find(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let split = args.iter().position(|a| a.starts_with('-') || a == "(" || a == "!").unwrap_or(args.len());
     let (roots, tests) = args.split_at(split);
     let roots = if roots.is_empty() { vec![".".to_owned()] } else { roots.to_vec() };
-    let max_depth = tests.windows(2).find(|w| w.first().is_some_and(|a| a == "-maxdepth")).and_then(|w| w.get(1)?.parse().ok()).unwrap_or(usize::MAX);
+    let max_depth = tests
+        .windows(2)
+        .find(|w| w.first().is_some_and(|a| a == "-maxdepth"))
+        .and_then(|w| w.get(1)?.parse().ok())
+        .unwrap_or(usize::MAX);
     let (cwd, mut status, mut visited) = (c.cwd(), 0, 0);
     for root in roots {
         if c.i.vfs.lstat(&cwd, &root).is_err() {
@@ -34,7 +38,12 @@ pub(super) fn find(c: &mut Ctx<'_, '_>) -> Run<i32> {
                     continue;
                 }
                 let names = c.i.vfs.list_id(stat.id).unwrap_or_default();
-                todo.extend(names.into_iter().rev().map(|(n, _)| (format!("{}/{n}", path.trim_end_matches('/')), depth + 1)));
+                todo.extend(
+                    names
+                        .into_iter()
+                        .rev()
+                        .map(|(n, _)| (format!("{}/{n}", path.trim_end_matches('/')), depth + 1)),
+                );
             }
         }
     }
@@ -56,12 +65,16 @@ fn act(c: &mut Ctx<'_, '_>, path: &str, stat: crate::vfs::Stat, tests: &[String]
                 hit = true;
                 continue;
             }
-            "-name" => glob::matches(&glob::unquoted(words.next().map_or(b"", |w| w.as_bytes())), name.as_bytes()),
+            "-name" => {
+                glob::matches(&glob::unquoted(words.next().map_or(b"", |w| w.as_bytes())), name.as_bytes())
+            }
             "-iname" => {
                 let pattern = words.next().map(|w| w.to_lowercase()).unwrap_or_default();
                 glob::matches(&glob::unquoted(pattern.as_bytes()), name.to_lowercase().as_bytes())
             }
-            "-path" => glob::matches(&glob::unquoted(words.next().map_or(b"", |w| w.as_bytes())), path.as_bytes()),
+            "-path" => {
+                glob::matches(&glob::unquoted(words.next().map_or(b"", |w| w.as_bytes())), path.as_bytes())
+            }
             "-type" => match words.next().map(String::as_str) {
                 Some("f") => stat.is_file(),
                 Some("d") => stat.is_dir(),
@@ -75,7 +88,11 @@ fn act(c: &mut Ctx<'_, '_>, path: &str, stat: crate::vfs::Stat, tests: &[String]
             "-perm" => {
                 let text = words.next().map_or("", String::as_str);
                 let bits = u32::from_str_radix(text.trim_start_matches(['-', '/']), 8).unwrap_or(0);
-                if text.starts_with('-') { stat.mode & bits == bits } else { stat.mode & 0o7777 == bits || text.starts_with('/') && stat.mode & bits != 0 }
+                if text.starts_with('-') {
+                    stat.mode & bits == bits
+                } else {
+                    stat.mode & 0o7777 == bits || text.starts_with('/') && stat.mode & bits != 0
+                }
             }
             "-size" | "-mtime" | "-mmin" | "-maxdepth" | "-mindepth" | "-newer" | "-group" | "-ctime" => {
                 words.next();
@@ -93,7 +110,11 @@ fn act(c: &mut Ctx<'_, '_>, path: &str, stat: crate::vfs::Stat, tests: &[String]
                 true
             }
             "-exec" | "-execdir" | "-ok" => {
-                let command: Vec<Vec<u8>> = words.by_ref().take_while(|w| *w != ";" && *w != "+").map(|w| w.replace("{}", path).into_bytes()).collect();
+                let command: Vec<Vec<u8>> = words
+                    .by_ref()
+                    .take_while(|w| *w != ";" && *w != "+")
+                    .map(|w| w.replace("{}", path).into_bytes())
+                    .collect();
                 acted = true;
                 if hit && !command.is_empty() { c.i.run_args(command, c.fds)? == 0 } else { false }
             }

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256, Sha512};
 fn digest(name: &str, data: &[u8]) -> String {
     match name {
         "md5sum" => format!("{:x}", md5::compute(data)),
-        "sha1sum" => HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref()),
+        "sha1sum" => HEXLOWER
+            .encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref()),
         "sha512sum" => HEXLOWER.encode(&Sha512::digest(data)),
         _ => HEXLOWER.encode(&Sha256::digest(data)),
     }

@@ -19,7 +19,14 @@ pub(super) fn owner(c: &Ctx<'_, '_>, uid: u32) -> String {
 fn group(c: &Ctx<'_, '_>, gid: u32) -> String {
     match gid {
         42 => "shadow".to_owned(),
-        _ => c.i.sys.persona().users.iter().find(|u| u.gid == gid && (u.uid == gid || u.gid == 0)).map_or_else(|| gid.to_string(), |u| u.name.clone()),
+        _ => {
+            c.i.sys
+                .persona()
+                .users
+                .iter()
+                .find(|u| u.gid == gid && (u.uid == gid || u.gid == 0))
+                .map_or_else(|| gid.to_string(), |u| u.name.clone())
+        }
     }
 }
 
@@ -28,7 +35,11 @@ pub(super) fn human(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["", "K", "M", "G"] {
         if value < 1024.0 || unit == "G" {
-            return if unit.is_empty() || value >= 10.0 { format!("{}{unit}", value.ceil()) } else { format!("{value:.1}{unit}") };
+            return if unit.is_empty() || value >= 10.0 {
+                format!("{}{unit}", value.ceil())
+            } else {
+                format!("{value:.1}{unit}")
+            };
         }
         value /= 1024.0;
     }
@@ -56,7 +67,11 @@ pub(super) fn ls(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let (cwd, cred) = (c.cwd(), c.cred());
     for path in operands {
         let link = c.i.vfs.lstat(&cwd, &path);
-        let stat = if options.has("l d") && !path.ends_with('/') { link } else { c.i.vfs.stat(&cwd, &path).or(link) };
+        let stat = if options.has("l d") && !path.ends_with('/') {
+            link
+        } else {
+            c.i.vfs.stat(&cwd, &path).or(link)
+        };
         match stat {
             Ok(stat) if stat.is_dir() && !options.has("d") => dirs.push(path),
             Ok(stat) => files.push(entry(c, &path, &path, stat)),
@@ -77,7 +92,13 @@ pub(super) fn ls(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let entries = match c.i.vfs.readdir(&cwd, &dir, cred) {
             Ok(entries) => entries,
             Err(error) => {
-                status = c.fail(format!("cannot open directory '{dir}': {}", if error == Errno::NoEntry { error.text() } else { Errno::Access.text() }), 2)?;
+                status = c.fail(
+                    format!(
+                        "cannot open directory '{dir}': {}",
+                        if error == Errno::NoEntry { error.text() } else { Errno::Access.text() }
+                    ),
+                    2,
+                )?;
                 continue;
             }
         };
@@ -133,7 +154,8 @@ fn show(c: &mut Ctx<'_, '_>, options: &super::Options, mut list: Vec<Entry>, dir
         () if e.stat.mode & 0o111 != 0 => "*",
         () => "",
     };
-    let inode = |e: &Entry| if options.has("i") { format!("{:>7} ", 131_072 + e.stat.id) } else { String::new() };
+    let inode =
+        |e: &Entry| if options.has("i") { format!("{:>7} ", 131_072 + e.stat.id) } else { String::new() };
     if !options.has("l n g o") {
         let names: Vec<String> = list.iter().map(|e| format!("{}{}{}", inode(e), e.name, mark(e))).collect();
         if c.to_screen() && !options.has("1") {
@@ -152,17 +174,45 @@ fn show(c: &mut Ctx<'_, '_>, options: &super::Options, mut list: Vec<Entry>, dir
         blocks += if e.stat.is_link() { 0 } else { e.stat.size.div_ceil(4096) * 4 };
         let size = if options.has("h") { human(e.stat.size) } else { e.stat.size.to_string() };
         let old = now - e.stat.mtime > 15_778_476 || e.stat.mtime > now;
-        let time = if options.has("full-time") { "%Y-%m-%d %H:%M:%S.000000000 +0000" } else if old { "%b %e  %Y" } else { "%b %e %H:%M" };
-        let (user, group) = if options.has("n") { (e.stat.uid.to_string(), e.stat.gid.to_string()) } else { (owner(c, e.stat.uid), group(c, e.stat.gid)) };
+        let time = if options.has("full-time") {
+            "%Y-%m-%d %H:%M:%S.000000000 +0000"
+        } else if old {
+            "%b %e  %Y"
+        } else {
+            "%b %e %H:%M"
+        };
+        let (user, group) = if options.has("n") {
+            (e.stat.uid.to_string(), e.stat.gid.to_string())
+        } else {
+            (owner(c, e.stat.uid), group(c, e.stat.gid))
+        };
         let arrow = e.target.as_ref().map_or_else(|| mark(e).to_owned(), |t| format!(" -> {t}"));
-        rows.push((inode(e), e.stat.mode_text(), e.stat.nlink.to_string(), user, group, size, strftime(time, e.stat.mtime), format!("{}{arrow}", e.name)));
+        rows.push((
+            inode(e),
+            e.stat.mode_text(),
+            e.stat.nlink.to_string(),
+            user,
+            group,
+            size,
+            strftime(time, e.stat.mtime),
+            format!("{}{arrow}", e.name),
+        ));
     }
-    let width = |f: fn(&(String, String, String, String, String, String, String, String)) -> usize| rows.iter().map(f).max().unwrap_or(0);
-    let (links, users, groups, sizes) = (width(|r| r.2.len()), width(|r| r.3.len()), width(|r| r.4.len()), width(|r| r.5.len()));
-    let mut text = if directory && !c.is_device() || directory && c.is_device() { format!("total {}\n", if options.has("h") { human(blocks * 1024) } else { blocks.to_string() }) } else { String::new() };
+    let width = |f: fn(&(String, String, String, String, String, String, String, String)) -> usize| {
+        rows.iter().map(f).max().unwrap_or(0)
+    };
+    let (links, users, groups, sizes) =
+        (width(|r| r.2.len()), width(|r| r.3.len()), width(|r| r.4.len()), width(|r| r.5.len()));
+    let mut text = if directory && !c.is_device() || directory && c.is_device() {
+        format!("total {}\n", if options.has("h") { human(blocks * 1024) } else { blocks.to_string() })
+    } else {
+        String::new()
+    };
     for (inode, mode, n, user, group, size, time, name) in &rows {
         let user = if options.has("g") { String::new() } else { format!("{user:<users$} ") };
-        text.push_str(&format!("{inode}{mode} {n:>links$} {user}{group:<groups$} {size:>sizes$} {time} {name}\n"));
+        text.push_str(&format!(
+            "{inode}{mode} {n:>links$} {user}{group:<groups$} {size:>sizes$} {time} {name}\n"
+        ));
     }
     c.out(text)
 }
@@ -173,8 +223,12 @@ fn columns(c: &mut Ctx<'_, '_>, names: &[String]) -> Run<()> {
         return Ok(());
     }
     let widths: Vec<usize> = names.iter().map(|n| n.chars().count()).collect();
-    let layout = |rows: usize| -> Vec<usize> { widths.chunks(rows).map(|w| w.iter().max().copied().unwrap_or(0) + 2).collect() };
-    let rows = (1..=names.len()).find(|rows| layout(*rows).iter().sum::<usize>() <= 82 || *rows >= 200).unwrap_or(names.len());
+    let layout = |rows: usize| -> Vec<usize> {
+        widths.chunks(rows).map(|w| w.iter().max().copied().unwrap_or(0) + 2).collect()
+    };
+    let rows = (1..=names.len())
+        .find(|rows| layout(*rows).iter().sum::<usize>() <= 82 || *rows >= 200)
+        .unwrap_or(names.len());
     let widths = layout(rows);
     let mut text = String::new();
     for row in 0..rows {
@@ -203,11 +257,26 @@ pub(super) fn stat(c: &mut Ctx<'_, '_>) -> Run<i32> {
         };
         let (user, group) = (owner(c, stat.uid), group(c, stat.gid));
         if let Some(format) = options.value("c format printf") {
-            let text = format.replace("%s", &stat.size.to_string()).replace("%n", &path).replace("%a", &format!("{:o}", stat.mode & 0o7777)).replace("%U", &user).replace("%G", &group).replace("%Y", &stat.mtime.to_string()).replace("%A", &stat.mode_text());
+            let text = format
+                .replace("%s", &stat.size.to_string())
+                .replace("%n", &path)
+                .replace("%a", &format!("{:o}", stat.mode & 0o7777))
+                .replace("%U", &user)
+                .replace("%G", &group)
+                .replace("%Y", &stat.mtime.to_string())
+                .replace("%A", &stat.mode_text());
             c.out(format!("{text}\n"))?;
             continue;
         }
-        let kind = if stat.is_dir() { "directory" } else if stat.is_link() { "symbolic link" } else if stat.is_file() { "regular file" } else { "character special file" };
+        let kind = if stat.is_dir() {
+            "directory"
+        } else if stat.is_link() {
+            "symbolic link"
+        } else if stat.is_file() {
+            "regular file"
+        } else {
+            "character special file"
+        };
         let time = strftime("%Y-%m-%d %H:%M:%S.000000000 +0000", stat.mtime);
         c.out(format!("  File: {path}\n  Size: {:<10}\tBlocks: {:<10} IO Block: 4096   {kind}\nDevice: fe01h/65025d\tInode: {:<11} Links: {}\nAccess: ({:04o}/{})  Uid: ({:5}/{user:>8})   Gid: ({:5}/{group:>8})\nAccess: {time}\nModify: {time}\nChange: {time}\n Birth: -\n", stat.size, stat.size.div_ceil(512), 131_072 + stat.id, stat.nlink, stat.mode & 0o7777, stat.mode_text(), stat.uid, stat.gid))?;
     }
@@ -219,7 +288,9 @@ pub(super) fn file(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let kind = match c.i.vfs.lstat(&c.cwd(), &path) {
             Err(error) => format!("cannot open `{path}' ({})", error.text()),
             Ok(s) if s.is_dir() => "directory".to_owned(),
-            Ok(s) if s.is_link() => format!("symbolic link to {}", c.i.vfs.readlink(&c.cwd(), &path).unwrap_or_default()),
+            Ok(s) if s.is_link() => {
+                format!("symbolic link to {}", c.i.vfs.readlink(&c.cwd(), &path).unwrap_or_default())
+            }
             Ok(s) => {
                 let data = c.i.vfs.read_id(s.id).unwrap_or_default();
                 match data.get(..20) {
@@ -249,7 +320,9 @@ pub(super) fn readlink(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let result = if real { c.i.vfs.realpath(&cwd, &path) } else { c.i.vfs.readlink(&cwd, &path) };
         match result {
             Ok(text) => c.out(format!("{text}\n"))?,
-            Err(_) if real && c.name == "readlink" => c.out(format!("{}\n", crate::vfs::normalise(&cwd, &path)))?,
+            Err(_) if real && c.name == "readlink" => {
+                c.out(format!("{}\n", crate::vfs::normalise(&cwd, &path)))?
+            }
             Err(error) if c.name == "realpath" => status = c.fail(format!("{path}: {}", error.text()), 1)?,
             Err(_) => status = 1,
         }

@@ -56,12 +56,20 @@ impl Options {
 
     /// The last value given to one of the names.
     pub(crate) fn value(&self, names: &str) -> Option<&str> {
-        self.flags.iter().rev().find(|(f, _)| names.split(' ').any(|n| n == f)).and_then(|(_, v)| v.as_deref())
+        self.flags
+            .iter()
+            .rev()
+            .find(|(f, _)| names.split(' ').any(|n| n == f))
+            .and_then(|(_, v)| v.as_deref())
     }
 
     /// All values given to one of the names.
     pub(crate) fn values(&self, names: &str) -> Vec<&str> {
-        self.flags.iter().filter(|(f, _)| names.split(' ').any(|n| n == f)).filter_map(|(_, v)| v.as_deref()).collect()
+        self.flags
+            .iter()
+            .filter(|(f, _)| names.split(' ').any(|n| n == f))
+            .filter_map(|(_, v)| v.as_deref())
+            .collect()
     }
 }
 
@@ -171,7 +179,11 @@ impl Ctx<'_, '_> {
             return self.stdin().map(Ok);
         }
         let (cwd, cred) = (self.cwd(), self.cred());
-        let data = self.i.vfs.open(&cwd, path, OpenFlags::READ, cred, Origin::Command).and_then(|h| self.i.vfs.read_id(h.id));
+        let data = self
+            .i
+            .vfs
+            .open(&cwd, path, OpenFlags::READ, cred, Origin::Command)
+            .and_then(|h| self.i.vfs.read_id(h.id));
         if let Ok(data) = &data {
             self.i.work(data.len())?;
         }
@@ -201,7 +213,11 @@ impl Ctx<'_, '_> {
         self.i.work(bytes.len())?;
         let (cwd, cred) = (self.cwd(), self.cred());
         let flags = if append { OpenFlags::APPEND } else { OpenFlags::REPLACE };
-        Ok(self.i.vfs.open(&cwd, path, flags, cred, Origin::Command).and_then(|h| self.i.vfs.write(h, 0, bytes)))
+        Ok(self
+            .i
+            .vfs
+            .open(&cwd, path, flags, cred, Origin::Command)
+            .and_then(|h| self.i.vfs.write(h, 0, bytes)))
     }
 }
 
@@ -232,9 +248,8 @@ pub(crate) fn lookup(name: &str) -> Option<Command> {
         "export" | "declare" | "typeset" | "readonly" | "local" => builtins::export,
         "unset" => builtins::unset,
         "set" => builtins::set,
-        "shopt" | "ulimit" | "umask" | "trap" | "wait" | "hash" | "jobs" | "bg" | "fg" | "times" | "enable" | "disown" | "suspend" => {
-            builtins::minor
-        }
+        "shopt" | "ulimit" | "umask" | "trap" | "wait" | "hash" | "jobs" | "bg" | "fg" | "times"
+        | "enable" | "disown" | "suspend" => builtins::minor,
         "alias" => builtins::alias,
         "unalias" => builtins::unalias,
         "history" => builtins::history,
@@ -253,10 +268,12 @@ pub(crate) fn lookup(name: &str) -> Option<Command> {
         "busybox" => shells::busybox,
         "su" => shells::su,
         "sudo" => shells::sudo,
-        "nohup" | "setsid" | "nice" | "ionice" | "time" | "timeout" | "stdbuf" | "strace" | "unshare" | "chroot" | "watch" => shells::wrapper,
+        "nohup" | "setsid" | "nice" | "ionice" | "time" | "timeout" | "stdbuf" | "strace" | "unshare"
+        | "chroot" | "watch" => shells::wrapper,
         "screen" | "tmux" | "script" => shells::screen,
         "xargs" => shells::xargs,
-        "python" | "python2" | "python3" | "python2.7" | "perl" | "php" | "ruby" | "node" | "gcc" | "cc" | "make" | "java" => shells::interpreter,
+        "python" | "python2" | "python3" | "python2.7" | "perl" | "php" | "ruby" | "node" | "gcc" | "cc"
+        | "make" | "java" => shells::interpreter,
         "yes" => text::yes,
         "seq" => text::seq,
         "cat" => text::cat,
@@ -355,7 +372,8 @@ pub(crate) fn lookup(name: &str) -> Option<Command> {
         "ss" => network::ss,
         "route" => network::route,
         "arp" => network::arp,
-        "iptables" | "ip6tables" | "iptables-save" | "ufw" | "firewall-cmd" | "nft" | "setenforce" | "getenforce" => network::firewall,
+        "iptables" | "ip6tables" | "iptables-save" | "ufw" | "firewall-cmd" | "nft" | "setenforce"
+        | "getenforce" => network::firewall,
         "ping" | "ping6" => network::ping,
         "nslookup" | "dig" | "host" => network::nslookup,
         "ssh" | "sshpass" | "ssh-copy-id" => network::ssh,

@@ -22,8 +22,18 @@ pub(super) fn ifconfig(c: &mut Ctx<'_, '_>) -> Run<i32> {
         )
     } else {
         (
-            format!("{name}: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu 1500\n        inet {ip}  netmask 255.255.255.0  broadcast {broadcast}\n        ether {mac}  txqueuelen 1000  (Ethernet)\n        RX packets {}  bytes {rx} ({:.1} MiB)\n        RX errors 0  dropped 0  overruns 0  frame 0\n        TX packets {}  bytes {tx} ({:.1} MiB)\n        TX errors 0  dropped 0 overruns 0  carrier 0  collisions 0\n\n", rx / 812, rx as f64 / 1_048_576.0, tx / 640, tx as f64 / 1_048_576.0),
-            format!("lo: flags=73<UP,LOOPBACK,RUNNING>  mtu 65536\n        inet 127.0.0.1  netmask 255.0.0.0\n        loop  txqueuelen 1000  (Local Loopback)\n        RX packets {0}  bytes {1}\n        RX errors 0  dropped 0  overruns 0  frame 0\n        TX packets {0}  bytes {1}\n        TX errors 0  dropped 0 overruns 0  carrier 0  collisions 0\n\n", rx / 400_000, rx / 4000),
+            format!(
+                "{name}: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu 1500\n        inet {ip}  netmask 255.255.255.0  broadcast {broadcast}\n        ether {mac}  txqueuelen 1000  (Ethernet)\n        RX packets {}  bytes {rx} ({:.1} MiB)\n        RX errors 0  dropped 0  overruns 0  frame 0\n        TX packets {}  bytes {tx} ({:.1} MiB)\n        TX errors 0  dropped 0 overruns 0  carrier 0  collisions 0\n\n",
+                rx / 812,
+                rx as f64 / 1_048_576.0,
+                tx / 640,
+                tx as f64 / 1_048_576.0
+            ),
+            format!(
+                "lo: flags=73<UP,LOOPBACK,RUNNING>  mtu 65536\n        inet 127.0.0.1  netmask 255.0.0.0\n        loop  txqueuelen 1000  (Local Loopback)\n        RX packets {0}  bytes {1}\n        RX errors 0  dropped 0  overruns 0  frame 0\n        TX packets {0}  bytes {1}\n        TX errors 0  dropped 0 overruns 0  carrier 0  collisions 0\n\n",
+                rx / 400_000,
+                rx / 4000
+            ),
         )
     };
     if wanted.as_deref() != Some("lo") {
@@ -46,7 +56,10 @@ pub(super) fn ip(c: &mut Ctx<'_, '_>) -> Run<i32> {
         format!(
             "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n{}2: {name}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq_codel state UP group default qlen 1000\n    link/ether {mac} brd ff:ff:ff:ff:ff:ff\n{}",
             inet("    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n"),
-            inet(&format!("    inet {address}/{} brd {broadcast} scope global dynamic {name}\n       valid_lft 64212sec preferred_lft 64212sec\n", p.prefix))
+            inet(&format!(
+                "    inet {address}/{} brd {broadcast} scope global dynamic {name}\n       valid_lft 64212sec preferred_lft 64212sec\n",
+                p.prefix
+            ))
         )
     };
     let text = match args.first().map_or("", String::as_str) {
@@ -56,8 +69,14 @@ pub(super) fn ip(c: &mut Ctx<'_, '_>) -> Run<i32> {
         }
         a if "address".starts_with(a) => links(true),
         l if "link".starts_with(l) => links(false),
-        r if "route".starts_with(r) => format!("default via {} dev {name} proto dhcp src {address} metric 100\n{net}/{} dev {name} proto kernel scope link src {address} metric 100\n", dotted(p.gateway), p.prefix),
-        n if "neighbour".starts_with(n) || "neighbor".starts_with(n) => format!("{} dev {name} lladdr {} REACHABLE\n", dotted(p.gateway), p.gateway_mac()),
+        r if "route".starts_with(r) => format!(
+            "default via {} dev {name} proto dhcp src {address} metric 100\n{net}/{} dev {name} proto kernel scope link src {address} metric 100\n",
+            dotted(p.gateway),
+            p.prefix
+        ),
+        n if "neighbour".starts_with(n) || "neighbor".starts_with(n) => {
+            format!("{} dev {name} lladdr {} REACHABLE\n", dotted(p.gateway), p.gateway_mac())
+        }
         other => {
             let text = format!("Object \"{other}\" is unknown, try \"ip help\".\n");
             c.err(text)?;
@@ -75,18 +94,43 @@ pub(super) fn netstat(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     let (p, login) = (c.persona(), c.i.st.login.clone());
     let port = if c.is_device() { 23 } else { 22 };
-    let program = |pid: u32, name: &str| if flags.contains('p') { format!("{:<20}", format!("{pid}/{name}")) } else { String::new() };
-    let daemon = p.processes.iter().find(|q| q.command.contains("sshd") || q.command.contains("telnetd")).map_or(1, |q| q.pid);
+    let program = |pid: u32, name: &str| {
+        if flags.contains('p') { format!("{:<20}", format!("{pid}/{name}")) } else { String::new() }
+    };
+    let daemon = p
+        .processes
+        .iter()
+        .find(|q| q.command.contains("sshd") || q.command.contains("telnetd"))
+        .map_or(1, |q| q.pid);
     let name = if c.is_device() { "telnetd" } else { "sshd" };
-    let mut text = format!("Active Internet connections ({})\nProto Recv-Q Send-Q Local Address           Foreign Address         State       {}\n", if flags.contains('l') { "only servers" } else { "servers and established" }, if flags.contains('p') { "PID/Program name    " } else { "" });
+    let mut text = format!(
+        "Active Internet connections ({})\nProto Recv-Q Send-Q Local Address           Foreign Address         State       {}\n",
+        if flags.contains('l') { "only servers" } else { "servers and established" },
+        if flags.contains('p') { "PID/Program name    " } else { "" }
+    );
     if flags.contains(['a', 'l']) {
-        text.push_str(&format!("tcp        0      0 {:<23} {:<23} LISTEN      {}\n", format!("0.0.0.0:{port}"), "0.0.0.0:*", program(daemon, name)));
+        text.push_str(&format!(
+            "tcp        0      0 {:<23} {:<23} LISTEN      {}\n",
+            format!("0.0.0.0:{port}"),
+            "0.0.0.0:*",
+            program(daemon, name)
+        ));
         if !c.is_device() {
-            text.push_str(&format!("tcp        0      0 {:<23} {:<23} LISTEN      {}\n", "0.0.0.0:80", "0.0.0.0:*", program(daemon + 40, "nginx: master")));
+            text.push_str(&format!(
+                "tcp        0      0 {:<23} {:<23} LISTEN      {}\n",
+                "0.0.0.0:80",
+                "0.0.0.0:*",
+                program(daemon + 40, "nginx: master")
+            ));
         }
     }
     if !flags.contains('l') {
-        text.push_str(&format!("tcp        0      0 {:<23} {:<23} ESTABLISHED {}\n", format!("{}:{port}", p.ip()), format!("{}:{}", login.client_ip, login.client_port), program(c.i.st.pid - 9, name)));
+        text.push_str(&format!(
+            "tcp        0      0 {:<23} {:<23} ESTABLISHED {}\n",
+            format!("{}:{port}", p.ip()),
+            format!("{}:{}", login.client_ip, login.client_port),
+            program(c.i.st.pid - 9, name)
+        ));
     }
     c.out(text)?;
     Ok(0)
@@ -95,12 +139,18 @@ pub(super) fn netstat(c: &mut Ctx<'_, '_>) -> Run<i32> {
 pub(super) fn ss(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let flags: String = c.texts().iter().map(|a| a.trim_start_matches('-')).collect();
     let (p, login) = (c.persona(), c.i.st.login.clone());
-    let mut text = "State    Recv-Q   Send-Q     Local Address:Port     Peer Address:Port  Process\n".to_owned();
+    let mut text =
+        "State    Recv-Q   Send-Q     Local Address:Port     Peer Address:Port  Process\n".to_owned();
     if flags.contains(['l', 'a']) {
         text.push_str("LISTEN   0        128              0.0.0.0:22            0.0.0.0:*\nLISTEN   0        511              0.0.0.0:80            0.0.0.0:*\n");
     }
     if !flags.contains('l') {
-        text.push_str(&format!("ESTAB    0        0        {:>15}:22    {:>15}:{}\n", p.ip(), login.client_ip.to_string(), login.client_port));
+        text.push_str(&format!(
+            "ESTAB    0        0        {:>15}:22    {:>15}:{}\n",
+            p.ip(),
+            login.client_ip.to_string(),
+            login.client_port
+        ));
     }
     c.out(text)?;
     Ok(0)
@@ -119,7 +169,11 @@ pub(super) fn arp(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let text = if c.texts().iter().any(|a| a.starts_with("-a")) {
         format!("_gateway ({gateway}) at {} [ether] on {}\n", p.gateway_mac(), p.interface)
     } else {
-        format!("Address                  HWtype  HWaddress           Flags Mask            Iface\n{gateway:<24} ether   {}   C                     {}\n", p.gateway_mac(), p.interface)
+        format!(
+            "Address                  HWtype  HWaddress           Flags Mask            Iface\n{gateway:<24} ether   {}   C                     {}\n",
+            p.gateway_mac(),
+            p.interface
+        )
     };
     c.out(text)?;
     Ok(0)
@@ -154,7 +208,9 @@ fn connect(c: &mut Ctx<'_, '_>, host: &str, port: u16, tool: &'static str) {
 
 pub(super) fn ping(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("c i s W w t I");
-    let Some(host) = options.operands.first().cloned() else { return c.fail("usage error: Destination address required", 1) };
+    let Some(host) = options.operands.first().cloned() else {
+        return c.fail("usage error: Destination address required", 1);
+    };
     connect(c, &host, 0, "ping");
     let count = options.value("c").and_then(|n| n.parse::<u32>().ok()).unwrap_or(4).clamp(1, 10);
     if !host.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -208,7 +264,11 @@ pub(super) fn nc(c: &mut Ctx<'_, '_>) -> Run<i32> {
         if options.has("l") {
             return Ok(0);
         }
-        let text = if c.is_device() { "BusyBox multi-call binary.\n\nUsage: nc [IPADDR PORT]\n" } else { "usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]\n\t  [-m minttl] [-O length] [-P proxy_username] [-p source_port]\n\t  [destination] [port]\n" };
+        let text = if c.is_device() {
+            "BusyBox multi-call binary.\n\nUsage: nc [IPADDR PORT]\n"
+        } else {
+            "usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]\n\t  [-m minttl] [-O length] [-P proxy_username] [-p source_port]\n\t  [destination] [port]\n"
+        };
         c.err(text)?;
         return Ok(1);
     };
@@ -238,5 +298,12 @@ pub(super) fn probe(c: &mut Ctx<'_, '_>) -> Run<i32> {
         connect(c, &host, 0, "probe");
     }
     c.i.delay_ms += 2000;
-    c.fail(if name == "tcpdump" { "You don't have permission to capture on that device" } else { "Temporary failure in name resolution" }, 1)
+    c.fail(
+        if name == "tcpdump" {
+            "You don't have permission to capture on that device"
+        } else {
+            "Temporary failure in name resolution"
+        },
+        1,
+    )
 }

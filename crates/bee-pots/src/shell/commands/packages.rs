@@ -78,7 +78,9 @@ pub(super) fn apt(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let d = c.persona().distro;
     let verb = operands.first().map_or("", String::as_str).to_owned();
     let names = operands.get(1..).unwrap_or_default().join(" ");
-    if matches!(verb.as_str(), "install" | "update" | "upgrade" | "remove" | "purge" | "autoremove") && !c.is_root() {
+    if matches!(verb.as_str(), "install" | "update" | "upgrade" | "remove" | "purge" | "autoremove")
+        && !c.is_root()
+    {
         c.err("E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\nE: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n")?;
         return Ok(100);
     }
@@ -126,7 +128,11 @@ pub(super) fn dpkg(c: &mut Ctx<'_, '_>) -> Run<i32> {
             ("bash", d.bash_version.split('(').next().unwrap_or_default(), "GNU Bourne Again SHell"),
             ("coreutils", d.coreutils, "GNU core utilities"),
             ("curl", d.curl, "command line tool for transferring data with URL syntax"),
-            ("openssh-server", d.ssh_banner.split('_').nth(1).and_then(|v| v.split(' ').next()).unwrap_or_default(), "secure shell (SSH) server"),
+            (
+                "openssh-server",
+                d.ssh_banner.split('_').nth(1).and_then(|v| v.split(' ').next()).unwrap_or_default(),
+                "secure shell (SSH) server",
+            ),
             ("python3", d.python, "interactive high-level object-oriented language"),
             ("wget", d.wget, "retrieves files from the web"),
         ] {

@@ -64,7 +64,12 @@ pub(super) fn sed(c: &mut Ctx<'_, '_>) -> Run<i32> {
                 }
                 match &step.action {
                     Action::Substitute { pattern, with, all, print } => {
-                        let new = if *all { pattern.replace_all(&line, with.as_str()) } else { pattern.replace(&line, with.as_str()) }.into_owned();
+                        let new = if *all {
+                            pattern.replace_all(&line, with.as_str())
+                        } else {
+                            pattern.replace(&line, with.as_str())
+                        }
+                        .into_owned();
                         if *print && new != line {
                             out.push_str(&format!("{new}\n"));
                         }

@@ -2,9 +2,9 @@
 
 use super::{Ctx, lookup};
 use crate::persona::Packaging;
+use crate::shell::Effect;
 use crate::shell::exec::{Run, Stop};
 use crate::shell::state::Flavour;
-use crate::shell::Effect;
 use crate::vfs::Cred;
 
 fn flavour(c: &Ctx<'_, '_>, name: &str) -> Flavour {
@@ -23,7 +23,10 @@ pub(super) fn sh(c: &mut Ctx<'_, '_>) -> Run<i32> {
     while let Some(first) = args.first().map(|a| String::from_utf8_lossy(a).into_owned()) {
         if first == "--version" {
             let p = c.persona();
-            c.out(format!("GNU bash, version {} ({}-pc-linux-gnu)\n", p.distro.bash_version, p.distro.machine))?;
+            c.out(format!(
+                "GNU bash, version {} ({}-pc-linux-gnu)\n",
+                p.distro.bash_version, p.distro.machine
+            ))?;
             return Ok(0);
         }
         if !first.starts_with(['-', '+']) || first == "-" {
@@ -47,7 +50,12 @@ pub(super) fn sh(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let rest = args.get(1..).unwrap_or_default().to_vec();
         return c.i.run_script(&text, &called, flavour, rest, c.fds);
     }
-    if let Some(path) = args.first().filter(|_| !from_stdin).map(|a| String::from_utf8_lossy(a).into_owned()).filter(|p| p != "-") {
+    if let Some(path) = args
+        .first()
+        .filter(|_| !from_stdin)
+        .map(|a| String::from_utf8_lossy(a).into_owned())
+        .filter(|p| p != "-")
+    {
         let text = match c.read(&path)? {
             Ok(text) => text,
             Err(error) => return c.fail(format!("{path}: {}", error.text()), 127),
@@ -89,7 +97,8 @@ pub(super) fn busybox(c: &mut Ctx<'_, '_>) -> Run<i32> {
         c.out(format!("{}\n", crate::vfs::APPLETS.replace(' ', "\n")))?;
         return Ok(0);
     }
-    let known = crate::vfs::APPLETS.split(' ').any(|a| a == applet) || matches!(applet.as_str(), "sh" | "ash" | "wget" | "tftp");
+    let known = crate::vfs::APPLETS.split(' ').any(|a| a == applet)
+        || matches!(applet.as_str(), "sh" | "ash" | "wget" | "tftp");
     match lookup(&applet).filter(|_| known) {
         Some(command) => c.i.call(command, applet, rest, c.fds),
         None if known => Ok(0),
@@ -109,7 +118,8 @@ fn become_user(c: &mut Ctx<'_, '_>, name: &str, login: bool) -> Option<crate::sh
     frame.user.clone_from(&user.name);
     frame.cred = Cred { uid: user.uid, gid: user.gid };
     frame.home.clone_from(&user.home);
-    frame.name = if frame.flavour == Flavour::Bash { if login { "-bash" } else { "bash" } } else { "sh" }.to_owned();
+    frame.name =
+        if frame.flavour == Flavour::Bash { if login { "-bash" } else { "bash" } } else { "sh" }.to_owned();
     if login {
         frame.cwd.clone_from(&user.home);
         let attacker = c.i.st.login.clone();
@@ -148,14 +158,20 @@ pub(super) fn su(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let name = options.operands.iter().find(|o| *o != "-").cloned().unwrap_or_else(|| "root".to_owned());
     if !c.is_root() {
         let secret = c.i.secret("Password: ", c.fds)?;
-        c.effect(Effect::Command { input: format!("su {name} (password: {})", String::from_utf8_lossy(&secret)), found: true });
+        c.effect(Effect::Command {
+            input: format!("su {name} (password: {})", String::from_utf8_lossy(&secret)),
+            found: true,
+        });
         c.i.delay_ms += 1800;
         if secret.is_empty() {
             return c.fail("Authentication failure", 1);
         }
     }
     let Some(frame) = become_user(c, &name, login) else {
-        return c.fail(format!("user {name} does not exist or the user entry does not contain all the required fields"), 1);
+        return c.fail(
+            format!("user {name} does not exist or the user entry does not contain all the required fields"),
+            1,
+        );
     };
     let command = options.value("c command").map(|t| t.as_bytes().to_vec());
     switch(c, frame, command)
@@ -173,7 +189,11 @@ pub(super) fn sudo(c: &mut Ctx<'_, '_>) -> Run<i32> {
             "-V" | "--version" => return c.out("Sudo version 1.9.5p2\n").map(|()| 0),
             "-l" => {
                 let (user, host) = (c.i.st.top().user.clone(), c.persona().hostname.clone());
-                return c.out(format!("User {user} may run the following commands on {host}:\n    (ALL : ALL) ALL\n")).map(|()| 0);
+                return c
+                    .out(format!(
+                        "User {user} may run the following commands on {host}:\n    (ALL : ALL) ALL\n"
+                    ))
+                    .map(|()| 0);
             }
             "-u" if !rest.is_empty() => user = String::from_utf8_lossy(&rest.remove(0)).into_owned(),
             "-p" if !rest.is_empty() => {
@@ -192,7 +212,10 @@ pub(super) fn sudo(c: &mut Ctx<'_, '_>) -> Run<i32> {
     if !c.is_root() && (c.i.st.tty || from_stdin) {
         let name = c.i.st.top().user.clone();
         let secret = c.i.secret(&format!("[sudo] password for {name}: "), c.fds)?;
-        c.effect(Effect::Command { input: format!("sudo (password: {})", String::from_utf8_lossy(&secret)), found: true });
+        c.effect(Effect::Command {
+            input: format!("sudo (password: {})", String::from_utf8_lossy(&secret)),
+            found: true,
+        });
     } else if !c.is_root() {
         return c.fail("a terminal is required to read the password; either use the -S option to read from standard input or configure an askpass helper", 1);
     }
@@ -212,7 +235,9 @@ pub(super) fn wrapper(c: &mut Ctx<'_, '_>) -> Run<i32> {
     // Options, and the number that `timeout` and `nice -n` take.
     while rest.first().is_some_and(|a| a.starts_with(b"-")) {
         let option = rest.remove(0);
-        if matches!(option.as_slice(), b"-n" | b"-c" | b"-p" | b"-s" | b"-k" | b"-o" | b"-e") && !rest.is_empty() {
+        if matches!(option.as_slice(), b"-n" | b"-c" | b"-p" | b"-s" | b"-k" | b"-o" | b"-e")
+            && !rest.is_empty()
+        {
             rest.remove(0);
         }
     }
@@ -220,12 +245,17 @@ pub(super) fn wrapper(c: &mut Ctx<'_, '_>) -> Run<i32> {
         rest.remove(0);
     }
     if rest.is_empty() {
-        return if c.name == "time" { Ok(0) } else { c.fail(format!("missing operand\nTry '{} --help' for more information.", c.name), 125) };
+        return if c.name == "time" {
+            Ok(0)
+        } else {
+            c.fail(format!("missing operand\nTry '{} --help' for more information.", c.name), 125)
+        };
     }
     if c.name == "nohup" && c.to_screen() {
         c.err("nohup: ignoring input and appending output to 'nohup.out'\n")?;
         let (cwd, cred) = (c.cwd(), c.cred());
-        let handle = c.i.vfs.open(&cwd, "nohup.out", crate::vfs::OpenFlags::APPEND, cred, crate::vfs::Origin::Command);
+        let handle =
+            c.i.vfs.open(&cwd, "nohup.out", crate::vfs::OpenFlags::APPEND, cred, crate::vfs::Origin::Command);
         if let Ok(handle) = handle {
             c.fds.out = crate::shell::io::Target::File(handle);
             c.fds.err = c.fds.out;
@@ -247,7 +277,11 @@ pub(super) fn screen(c: &mut Ctx<'_, '_>) -> Run<i32> {
         return Ok(1);
     }
     let rest: Vec<Vec<u8>> = options.operands.iter().map(|o| o.clone().into_bytes()).collect();
-    if options.has("d m") && !rest.is_empty() { c.i.isolated(|i| i.run_args(rest, c.fds)).map(|_| 0) } else { Ok(0) }
+    if options.has("d m") && !rest.is_empty() {
+        c.i.isolated(|i| i.run_args(rest, c.fds)).map(|_| 0)
+    } else {
+        Ok(0)
+    }
 }
 
 pub(super) fn xargs(c: &mut Ctx<'_, '_>) -> Run<i32> {
@@ -260,7 +294,11 @@ pub(super) fn xargs(c: &mut Ctx<'_, '_>) -> Run<i32> {
         rest.remove(0);
         let mut value = |short: &str| {
             let tail = first.strip_prefix(short).unwrap_or_default().to_owned();
-            if tail.is_empty() && !rest.is_empty() { String::from_utf8_lossy(&rest.remove(0)).into_owned() } else { tail }
+            if tail.is_empty() && !rest.is_empty() {
+                String::from_utf8_lossy(&rest.remove(0)).into_owned()
+            } else {
+                tail
+            }
         };
         match first.get(..2) {
             Some("-n" | "-L") => per = value(first.get(..2).unwrap_or("-n")).parse().unwrap_or(1).max(1),
@@ -282,7 +320,10 @@ pub(super) fn xargs(c: &mut Ctx<'_, '_>) -> Run<i32> {
     } else if replace.is_some() {
         data.split(|b| *b == b'\n').map(|w| w.trim_ascii().to_vec()).filter(|w| !w.is_empty()).collect()
     } else {
-        data.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).map(|w| w.iter().copied().filter(|b| !matches!(b, b'\'' | b'"')).collect()).collect()
+        data.split(u8::is_ascii_whitespace)
+            .filter(|w| !w.is_empty())
+            .map(|w| w.iter().copied().filter(|b| !matches!(b, b'\'' | b'"')).collect())
+            .collect()
     };
     if words.is_empty() {
         return if skip_empty || replace.is_some() { Ok(0) } else { c.i.run_args(rest, c.fds) };
@@ -292,7 +333,10 @@ pub(super) fn xargs(c: &mut Ctx<'_, '_>) -> Run<i32> {
         Some(mark) => {
             for word in words {
                 let word = String::from_utf8_lossy(&word).into_owned();
-                let args = rest.iter().map(|a| String::from_utf8_lossy(a).replace(&mark, &word).into_bytes()).collect();
+                let args = rest
+                    .iter()
+                    .map(|a| String::from_utf8_lossy(a).replace(&mark, &word).into_bytes())
+                    .collect();
                 status = c.i.run_args(args, c.fds)?;
             }
         }
@@ -313,7 +357,12 @@ pub(super) fn interpreter(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let flag = args.first().map_or("", String::as_str);
     if matches!(flag, "-V" | "--version" | "-v" | "-version") {
         let text = match name.as_str() {
-            "perl" => format!("\nThis is perl 5, version {}, subversion {} ({}) built for x86_64-linux-gnu-thread-multi\n", d.perl.split('.').nth(1).unwrap_or("30"), d.perl.split('.').nth(2).unwrap_or("0"), d.perl),
+            "perl" => format!(
+                "\nThis is perl 5, version {}, subversion {} ({}) built for x86_64-linux-gnu-thread-multi\n",
+                d.perl.split('.').nth(1).unwrap_or("30"),
+                d.perl.split('.').nth(2).unwrap_or("0"),
+                d.perl
+            ),
             "python" | "python2" | "python2.7" => "Python 2.7.5\n".to_owned(),
             _ => format!("Python {}\n", d.python),
         };
@@ -337,7 +386,10 @@ pub(super) fn interpreter(c: &mut Ctx<'_, '_>) -> Run<i32> {
             Err(error) => {
                 let text = match name.as_str() {
                     "perl" => format!("Can't open perl script \"{path}\": {}\n", error.text()),
-                    "gcc" | "cc" => format!("{name}: error: {path}: {}\n{name}: fatal error: no input files\ncompilation terminated.\n", error.text()),
+                    "gcc" | "cc" => format!(
+                        "{name}: error: {path}: {}\n{name}: fatal error: no input files\ncompilation terminated.\n",
+                        error.text()
+                    ),
                     _ => format!("{name}: can't open file '{path}': [Errno 2] {}\n", error.text()),
                 };
                 c.err(text)?;

@@ -14,7 +14,9 @@ pub(super) fn uname(c: &mut Ctx<'_, '_>) -> Run<i32> {
         c.fail(format!("extra operand '{extra}'\nTry 'uname --help' for more information."), 1)?;
         return Ok(1);
     }
-    if let Some((bad, _)) = options.flags.iter().find(|(f, _)| !"asnrvmpio".contains(f.as_str()) && f.len() == 1) {
+    if let Some((bad, _)) =
+        options.flags.iter().find(|(f, _)| !"asnrvmpio".contains(f.as_str()) && f.len() == 1)
+    {
         let bad = bad.clone();
         return c.fail(format!("invalid option -- '{bad}'\nTry 'uname --help' for more information."), 1);
     }
@@ -34,7 +36,8 @@ pub(super) fn uname(c: &mut Ctx<'_, '_>) -> Run<i32> {
         ("i hardware-platform", platform),
         ("o operating-system", "GNU/Linux"),
     ] {
-        let shown_in_all = !matches!(names, "p processor" | "i hardware-platform") || centos || d.id == "ubuntu";
+        let shown_in_all =
+            !matches!(names, "p processor" | "i hardware-platform") || centos || d.id == "ubuntu";
         if options.has(names) || all && shown_in_all {
             words.push(if all && word == "unknown" { d.machine } else { word });
         }
@@ -81,7 +84,10 @@ pub(super) fn uptime_line(c: &Ctx<'_, '_>) -> String {
     };
     let time = if hours > 0 { format!("{hours:2}:{minutes:02}") } else { format!("{minutes} min") };
     let [a, b, d] = p.load(now);
-    format!(" {} up {days}{time},  1 user,  load average: {a:.2}, {b:.2}, {d:.2}\n", strftime("%H:%M:%S", now))
+    format!(
+        " {} up {days}{time},  1 user,  load average: {a:.2}, {b:.2}, {d:.2}\n",
+        strftime("%H:%M:%S", now)
+    )
 }
 
 pub(super) fn uptime(c: &mut Ctx<'_, '_>) -> Run<i32> {
@@ -91,7 +97,13 @@ pub(super) fn uptime(c: &mut Ctx<'_, '_>) -> Run<i32> {
         strftime("%Y-%m-%d %H:%M:%S\n", p.booted)
     } else if options.has("p pretty") {
         let up = p.uptime_s(now);
-        format!("up {} weeks, {} days, {} hours, {} minutes\n", up / 604_800, up / 86_400 % 7, up / 3600 % 24, up / 60 % 60)
+        format!(
+            "up {} weeks, {} days, {} hours, {} minutes\n",
+            up / 604_800,
+            up / 86_400 % 7,
+            up / 3600 % 24,
+            up / 60 % 60
+        )
     } else {
         uptime_line(c)
     };
@@ -106,7 +118,11 @@ pub(super) fn date(c: &mut Ctx<'_, '_>) -> Run<i32> {
         None => c.now(),
     };
     let format = options.operands.iter().find_map(|o| o.strip_prefix('+'));
-    let default = if c.persona().distro.id == "centos" || c.is_device() { "%a %b %e %H:%M:%S %Z %Y" } else { "%a %b %e %H:%M:%S %Z %Y" };
+    let default = if c.persona().distro.id == "centos" || c.is_device() {
+        "%a %b %e %H:%M:%S %Z %Y"
+    } else {
+        "%a %b %e %H:%M:%S %Z %Y"
+    };
     let format = match format {
         Some(format) => format.to_owned(),
         None if options.has("R") => "%a, %d %b %Y %H:%M:%S %z".to_owned(),
@@ -118,9 +134,13 @@ pub(super) fn date(c: &mut Ctx<'_, '_>) -> Run<i32> {
 }
 
 pub(super) fn sleep(c: &mut Ctx<'_, '_>) -> Run<i32> {
-    let Some(text) = c.texts().into_iter().next() else { return c.fail("missing operand\nTry 'sleep --help' for more information.", 1) };
+    let Some(text) = c.texts().into_iter().next() else {
+        return c.fail("missing operand\nTry 'sleep --help' for more information.", 1);
+    };
     let (digits, unit) = text.split_at(text.find(|ch: char| ch.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let Ok(number) = digits.parse::<f64>() else { return c.fail(format!("invalid time interval '{text}'"), 1) };
+    let Ok(number) = digits.parse::<f64>() else {
+        return c.fail(format!("invalid time interval '{text}'"), 1);
+    };
     let factor = match (unit, c.name.as_str()) {
         (_, "usleep") => 0.001,
         ("m", _) => 60_000.0,
@@ -179,7 +199,13 @@ pub(super) fn free(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let p = c.persona();
     let m = p.memory(c.now());
     let human = options.has("h human");
-    let divide = if options.has("g") { 1 << 20 } else if options.has("m") { 1 << 10 } else { 1 };
+    let divide = if options.has("g") {
+        1 << 20
+    } else if options.has("m") {
+        1 << 10
+    } else {
+        1
+    };
     let show = |kb: u64| {
         if !human {
             return (if options.has("b") { kb * 1024 } else { kb / divide }).to_string();
@@ -195,12 +221,29 @@ pub(super) fn free(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let text = if c.is_device() {
         format!(
             "             total         used         free       shared      buffers\nMem:     {:>9}    {:>9}    {:>9}    {:>9}    {:>9}\n-/+ buffers:          {:>9}    {:>9}\nSwap:    {:>9}    {:>9}    {:>9}\n",
-            show(m.total), show(m.total - m.free), show(m.free), 0, show(m.buffers), show(m.total - m.free - m.buffers), show(m.free + m.buffers), 0, 0, 0
+            show(m.total),
+            show(m.total - m.free),
+            show(m.free),
+            0,
+            show(m.buffers),
+            show(m.total - m.free - m.buffers),
+            show(m.free + m.buffers),
+            0,
+            0,
+            0
         )
     } else {
         format!(
             "               total        used        free      shared  buff/cache   available\nMem:    {:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\nSwap:   {:>12}{:>12}{:>12}\n",
-            show(m.total), show(m.used()), show(m.free), show(m.shared), show(m.buffers + m.cached), show(m.available), show(0), show(0), show(0)
+            show(m.total),
+            show(m.used()),
+            show(m.free),
+            show(m.shared),
+            show(m.buffers + m.cached),
+            show(m.available),
+            show(0),
+            show(0),
+            show(0)
         )
     };
     c.out(text)?;
@@ -231,7 +274,11 @@ pub(super) fn lsmod(c: &mut Ctx<'_, '_>) -> Run<i32> {
             return c.fail("missing parameters. See -h.", 1);
         }
         let module = c.options("").operands.join(" ");
-        return if c.is_root() && c.name == "modprobe" { Ok(0) } else { c.fail(format!("ERROR: could not insert '{module}': Operation not permitted"), 1) };
+        return if c.is_root() && c.name == "modprobe" {
+            Ok(0)
+        } else {
+            c.fail(format!("ERROR: could not insert '{module}': Operation not permitted"), 1)
+        };
     }
     let mut text = "Module                  Size  Used by\n".to_owned();
     for (name, size, used, by) in c.persona().modules() {
@@ -265,7 +312,10 @@ pub(super) fn dmidecode(c: &mut Ctx<'_, '_>) -> Run<i32> {
         Some("system-manufacturer" | "chassis-manufacturer") => p.hypervisor.manufacturer.to_owned(),
         Some("system-product-name") => p.hypervisor.product.to_owned(),
         Some(_) => "Not Specified".to_owned(),
-        None => format!("# dmidecode 3.3\nGetting SMBIOS data from sysfs.\nSMBIOS 2.8 present.\n\nHandle 0x0100, DMI type 1, 27 bytes\nSystem Information\n\tManufacturer: {}\n\tProduct Name: {}\n\tSerial Number: Not Specified\n", p.hypervisor.manufacturer, p.hypervisor.product),
+        None => format!(
+            "# dmidecode 3.3\nGetting SMBIOS data from sysfs.\nSMBIOS 2.8 present.\n\nHandle 0x0100, DMI type 1, 27 bytes\nSystem Information\n\tManufacturer: {}\n\tProduct Name: {}\n\tSerial Number: Not Specified\n",
+            p.hypervisor.manufacturer, p.hypervisor.product
+        ),
     };
     c.out(format!("{text}\n"))?;
     Ok(0)
@@ -284,7 +334,11 @@ pub(super) fn lsb_release(c: &mut Ctx<'_, '_>) -> Run<i32> {
         ("c codename", "Codename", d.codename),
     ] {
         if all || options.has(names) {
-            let _ = if options.has("s short") { writeln!(text, "{value}") } else { writeln!(text, "{:<16}{value}", format!("{title}:")) };
+            let _ = if options.has("s short") {
+                writeln!(text, "{value}")
+            } else {
+                writeln!(text, "{:<16}{value}", format!("{title}:"))
+            };
         }
     }
     c.err("No LSB modules are available.\n")?;
@@ -305,7 +359,10 @@ pub(super) fn sysctl(c: &mut Ctx<'_, '_>) -> Run<i32> {
         match c.read(&format!("/proc/sys/{}", key.replace('.', "/")))? {
             Ok(data) => c.out([format!("{key} = ").as_bytes(), &data].concat())?,
             Err(_) => {
-                c.fail(format!("cannot stat /proc/sys/{}: No such file or directory", key.replace('.', "/")), 255)?;
+                c.fail(
+                    format!("cannot stat /proc/sys/{}: No such file or directory", key.replace('.', "/")),
+                    255,
+                )?;
             }
         }
     }
@@ -356,11 +413,16 @@ pub(super) fn power(c: &mut Ctx<'_, '_>) -> Run<i32> {
     if !c.is_root() {
         return c.fail("Must be root.", 1);
     }
-    let stays = c.options("t").has("c k help") || c.name.contains("init") && !matches!(c.texts().first().map(String::as_str), Some("0" | "6"));
+    let stays = c.options("t").has("c k help")
+        || c.name.contains("init") && !matches!(c.texts().first().map(String::as_str), Some("0" | "6"));
     if stays {
         return Ok(0);
     }
-    let text = format!("\nBroadcast message from root@{} ({}):\n\nThe system is going down NOW!\n", c.persona().hostname, syslog(c.now()));
+    let text = format!(
+        "\nBroadcast message from root@{} ({}):\n\nThe system is going down NOW!\n",
+        c.persona().hostname,
+        syslog(c.now())
+    );
     c.err(text)?;
     c.i.delay_ms = DELAY_MS_MAX.min(1500);
     // Every shell level goes with the machine.

@@ -24,7 +24,9 @@ pub(super) fn test(c: &mut Ctx<'_, '_>) -> Run<i32> {
 }
 
 fn either(c: &mut Ctx<'_, '_>, words: &[&str]) -> bool {
-    words.split(|w| matches!(*w, "-o" | "||")).any(|part| part.split(|w| matches!(*w, "-a" | "&&")).all(|p| one(c, p)))
+    words
+        .split(|w| matches!(*w, "-o" | "||"))
+        .any(|part| part.split(|w| matches!(*w, "-a" | "&&")).all(|p| one(c, p)))
 }
 
 fn one(c: &mut Ctx<'_, '_>, words: &[&str]) -> bool {

@@ -1,8 +1,8 @@
 //! Commands that show or count text.
 
 use super::Ctx;
-use crate::shell::exec::Run;
 use crate::shell::Want;
+use crate::shell::exec::Run;
 use std::fmt::Write as _;
 
 /// Lines without their ends.
@@ -195,7 +195,11 @@ pub(super) fn tail(c: &mut Ctx<'_, '_>) -> Run<i32> {
             if skip == 0 {
                 0
             } else {
-                data.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(skip - 1).map_or(data.len(), |(at, _)| at + 1)
+                data.iter()
+                    .enumerate()
+                    .filter(|(_, b)| **b == b'\n')
+                    .nth(skip - 1)
+                    .map_or(data.len(), |(at, _)| at + 1)
             }
         };
         c.out(data.get(start..).unwrap_or_default())?;
@@ -211,8 +215,13 @@ pub(super) fn wc(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let many = inputs.len() > 1;
     let width = if inputs.len() == 1 && !all || options.operands.is_empty() && !all { 1 } else { 7 };
     let row = |counts: [usize; 3], name: &str| {
-        let wanted = [all || options.has("l lines"), all || options.has("w words"), all || options.has("c m bytes chars")];
-        let cells: Vec<String> = counts.iter().zip(wanted).filter(|(_, w)| *w).map(|(n, _)| format!("{n:>width$}")).collect();
+        let wanted = [
+            all || options.has("l lines"),
+            all || options.has("w words"),
+            all || options.has("c m bytes chars"),
+        ];
+        let cells: Vec<String> =
+            counts.iter().zip(wanted).filter(|(_, w)| *w).map(|(n, _)| format!("{n:>width$}")).collect();
         format!("{}{}\n", cells.join(" "), if name == "-" { String::new() } else { format!(" {name}") })
     };
     for (path, data) in inputs {
@@ -260,7 +269,9 @@ pub(super) fn strings(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let least = options.value("n").and_then(|n| n.parse().ok()).unwrap_or(4);
     let (inputs, fine) = c.inputs(&options.operands)?;
     for (_, data) in inputs {
-        for run in data.split(|b| !(b.is_ascii_graphic() || *b == b' ' || *b == b'\t')).filter(|r| r.len() >= least) {
+        for run in
+            data.split(|b| !(b.is_ascii_graphic() || *b == b' ' || *b == b'\t')).filter(|r| r.len() >= least)
+        {
             c.out([run, b"\n"].concat())?;
         }
     }
@@ -275,18 +286,33 @@ pub(super) fn hexdump(c: &mut Ctx<'_, '_>) -> Run<i32> {
     for (_, data) in inputs {
         let data = data.get(..limit.min(data.len())).unwrap_or_default();
         for (n, row) in data.chunks(16).enumerate() {
-            let text: String = row.iter().map(|b| if (32..127).contains(b) { char::from(*b) } else { '.' }).collect();
+            let text: String =
+                row.iter().map(|b| if (32..127).contains(b) { char::from(*b) } else { '.' }).collect();
             let line = match (c.name.as_str(), canonical) {
                 ("xxd", _) => {
-                    let hex: Vec<String> = row.chunks(2).map(|p| p.iter().map(|b| format!("{b:02x}")).collect()).collect();
+                    let hex: Vec<String> =
+                        row.chunks(2).map(|p| p.iter().map(|b| format!("{b:02x}")).collect()).collect();
                     format!("{:08x}: {:<39}  {text}\n", n * 16, hex.join(" "))
                 }
                 (_, true) => {
-                    let hex: String = row.iter().enumerate().map(|(i, b)| format!("{b:02x}{}", if i == 7 { "  " } else { " " })).collect();
+                    let hex: String = row
+                        .iter()
+                        .enumerate()
+                        .map(|(i, b)| format!("{b:02x}{}", if i == 7 { "  " } else { " " }))
+                        .collect();
                     format!("{:08x}  {hex:<49} |{text}|\n", n * 16)
                 }
                 _ => {
-                    let words: Vec<String> = row.chunks(2).map(|p| format!("{:02x}{:02x}", p.get(1).copied().unwrap_or(0), p.first().copied().unwrap_or(0))).collect();
+                    let words: Vec<String> = row
+                        .chunks(2)
+                        .map(|p| {
+                            format!(
+                                "{:02x}{:02x}",
+                                p.get(1).copied().unwrap_or(0),
+                                p.first().copied().unwrap_or(0)
+                            )
+                        })
+                        .collect();
                     format!("{:07x} {}\n", n * 16, words.join(" "))
                 }
             };
@@ -307,7 +333,9 @@ pub(super) fn expr(c: &mut Ctx<'_, '_>) -> Run<i32> {
         [a, "=", b] => u8::from(a == b).to_string(),
         [a, "!=", b] => u8::from(a != b).to_string(),
         [a, ":", pattern] => crate::shell::regex::compile(&format!("^{pattern}"), false, false)
-            .and_then(|r| r.captures(a).map(|m| m.get(1).map_or_else(|| m.len().to_string(), |g| g.as_str().to_owned())))
+            .and_then(|r| {
+                r.captures(a).map(|m| m.get(1).map_or_else(|| m.len().to_string(), |g| g.as_str().to_owned()))
+            })
             .unwrap_or_else(|| "0".into()),
         [one] => (*one).to_owned(),
         [] => return c.fail("missing operand", 2),

@@ -28,7 +28,8 @@ fn parse(text: &str, scheme: &str) -> Option<Url> {
         "ftp" => 21,
         _ => 80,
     };
-    let (host, port) = authority.rsplit_once(':').map_or((authority, default), |(h, p)| (h, p.parse().unwrap_or(default)));
+    let (host, port) =
+        authority.rsplit_once(':').map_or((authority, default), |(h, p)| (h, p.parse().unwrap_or(default)));
     if host.is_empty() {
         return None;
     }
@@ -39,7 +40,10 @@ fn parse(text: &str, scheme: &str) -> Option<Url> {
 /// What a fetched file seems to hold: a script for scripts, a program for everything else.
 fn made_up(c: &Ctx<'_, '_>, url: &Url) -> (Content, u64) {
     let seed = url.full.bytes().fold(2_166_136_261_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
-    let text = [".sh", ".txt", ".py", ".pl", ".php", ".html", ".conf", ".json"].iter().any(|e| url.file.ends_with(e)) || url.file.is_empty();
+    let text = [".sh", ".txt", ".py", ".pl", ".php", ".html", ".conf", ".json"]
+        .iter()
+        .any(|e| url.file.ends_with(e))
+        || url.file.is_empty();
     if text {
         return (Content::Static(b"#!/bin/sh\n"), 10);
     }
@@ -68,12 +72,27 @@ fn address(c: &Ctx<'_, '_>, host: &str) -> String {
 
 /// What services that tell a caller its own address answer.
 fn own_address(c: &Ctx<'_, '_>, host: &str) -> Option<String> {
-    const SERVICES: [&str; 9] = ["ifconfig.me", "icanhazip.com", "api.ipify.org", "ipinfo.io", "ipecho.net", "ident.me", "checkip.amazonaws.com", "ip.sb", "myip.ipip.net"];
-    SERVICES.iter().any(|s| host == *s || host.ends_with(&format!(".{s}"))).then(|| c.i.st.login.server_ip.to_string())
+    const SERVICES: [&str; 9] = [
+        "ifconfig.me",
+        "icanhazip.com",
+        "api.ipify.org",
+        "ipinfo.io",
+        "ipecho.net",
+        "ident.me",
+        "checkip.amazonaws.com",
+        "ip.sb",
+        "myip.ipip.net",
+    ];
+    SERVICES
+        .iter()
+        .any(|s| host == *s || host.ends_with(&format!(".{s}")))
+        .then(|| c.i.st.login.server_ip.to_string())
 }
 
 pub(super) fn wget(c: &mut Ctx<'_, '_>) -> Run<i32> {
-    let options = c.options("O o P T t U e i a Q output-document directory-prefix timeout tries user-agent header post-data");
+    let options = c.options(
+        "O o P T t U e i a Q output-document directory-prefix timeout tries user-agent header post-data",
+    );
     let p = c.persona();
     if options.has("version V") {
         c.out(format!("GNU Wget {} built on linux-gnu.\n", p.distro.wget))?;
@@ -81,9 +100,13 @@ pub(super) fn wget(c: &mut Ctx<'_, '_>) -> Run<i32> {
     }
     if options.operands.is_empty() {
         let text = if c.is_device() {
-            format!("{} multi-call binary.\n\nUsage: wget [-csq] [-O FILE] [-Y on/off] [-P DIR] [-U AGENT] URL...\n\nRetrieve files via HTTP or FTP\n\n", p.distro.busybox)
+            format!(
+                "{} multi-call binary.\n\nUsage: wget [-csq] [-O FILE] [-Y on/off] [-P DIR] [-U AGENT] URL...\n\nRetrieve files via HTTP or FTP\n\n",
+                p.distro.busybox
+            )
         } else {
-            "wget: missing URL\nUsage: wget [OPTION]... [URL]...\n\nTry `wget --help' for more options.\n".to_owned()
+            "wget: missing URL\nUsage: wget [OPTION]... [URL]...\n\nTry `wget --help' for more options.\n"
+                .to_owned()
         };
         c.err(text)?;
         return Ok(1);
@@ -119,7 +142,10 @@ fn fetch_wget(c: &mut Ctx<'_, '_>, url: &Url, destination: &str, quiet: bool) ->
         let text = if c.is_device() {
             format!("wget: can't connect to remote host ({ip}): Connection refused\n")
         } else {
-            format!("--{time}--  {}\n{resolving}Connecting to {shown}... failed: Connection refused.\n", url.full)
+            format!(
+                "--{time}--  {}\n{resolving}Connecting to {shown}... failed: Connection refused.\n",
+                url.full
+            )
         };
         if !quiet {
             c.err(text)?;
@@ -136,7 +162,15 @@ fn fetch_wget(c: &mut Ctx<'_, '_>, url: &Url, destination: &str, quiet: bool) ->
     let (content, size) = made_up(c, url);
     let (cwd, cred) = (c.cwd(), c.cred());
     if let Err(error) = c.i.vfs.put_content(&cwd, destination, content, None, cred) {
-        let text = if c.is_device() { format!("wget: can't open '{destination}': {}\n", error.text()) } else { format!("{destination}: {}\n\nCannot write to '{destination}' ({}).\n", error.text(), error.text()) };
+        let text = if c.is_device() {
+            format!("wget: can't open '{destination}': {}\n", error.text())
+        } else {
+            format!(
+                "{destination}: {}\n\nCannot write to '{destination}' ({}).\n",
+                error.text(),
+                error.text()
+            )
+        };
         c.err(text)?;
         return Ok(3);
     }
@@ -144,7 +178,9 @@ fn fetch_wget(c: &mut Ctx<'_, '_>, url: &Url, destination: &str, quiet: bool) ->
         return Ok(0);
     }
     let text = if c.is_device() {
-        format!("Connecting to {host} ({ip}:{port})\n{destination:<20} 100% |*******************************| {size:>6}   0:00:00 ETA\n")
+        format!(
+            "Connecting to {host} ({ip}:{port})\n{destination:<20} 100% |*******************************| {size:>6}   0:00:00 ETA\n"
+        )
     } else {
         let short = format!("{:.0}K", (size as f64 / 1024.0).ceil());
         format!(
@@ -190,7 +226,10 @@ pub(super) fn curl(c: &mut Ctx<'_, '_>) -> Run<i32> {
         if !pretends(c) {
             c.i.delay_ms += 4000;
             if !quiet || options.has("S") {
-                c.err(format!("curl: (7) Failed to connect to {} port {}: Connection refused\n", url.host, url.port))?;
+                c.err(format!(
+                    "curl: (7) Failed to connect to {} port {}: Connection refused\n",
+                    url.host, url.port
+                ))?;
             }
             status = 7;
             continue;
@@ -198,7 +237,10 @@ pub(super) fn curl(c: &mut Ctx<'_, '_>) -> Run<i32> {
         c.i.delay_ms += 600;
         if destination == "-" {
             if options.has("I head") {
-                c.out(format!("HTTP/1.1 200 OK\nServer: nginx\nDate: {}\nContent-Type: text/html\n\n", strftime("%a, %d %b %Y %H:%M:%S GMT", c.now())))?;
+                c.out(format!(
+                    "HTTP/1.1 200 OK\nServer: nginx\nDate: {}\nContent-Type: text/html\n\n",
+                    strftime("%a, %d %b %Y %H:%M:%S GMT", c.now())
+                ))?;
             } else if let Some(own) = own_address(c, &url.host) {
                 c.out(own)?;
             }
@@ -207,13 +249,20 @@ pub(super) fn curl(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let (content, size) = made_up(c, &url);
         let (cwd, cred) = (c.cwd(), c.cred());
         if let Err(error) = c.i.vfs.put_content(&cwd, &destination, content, None, cred) {
-            c.err(format!("Warning: Failed to open the file {destination}: {}\ncurl: (23) Failed writing body\n", error.text()))?;
+            c.err(format!(
+                "Warning: Failed to open the file {destination}: {}\ncurl: (23) Failed writing body\n",
+                error.text()
+            ))?;
             status = 23;
             continue;
         }
         if !quiet {
             let mut text = "  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current\n                                 Dload  Upload   Total   Spent    Left  Speed\n".to_owned();
-            let _ = writeln!(text, "100 {size:>5}  100 {size:>5}    0     0  {:>5}k      0 --:--:-- --:--:-- --:--:-- {:>5}k", 402, 402);
+            let _ = writeln!(
+                text,
+                "100 {size:>5}  100 {size:>5}    0     0  {:>5}k      0 --:--:-- --:--:-- --:--:-- {:>5}k",
+                402, 402
+            );
             c.err(text)?;
         }
     }
@@ -232,12 +281,27 @@ pub(super) fn tftp(c: &mut Ctx<'_, '_>) -> Run<i32> {
         remote = options.value("l").map(str::to_owned);
     }
     let (Some(host), Some(remote)) = (host.take(), remote) else {
-        let text = if c.is_device() { format!("{} multi-call binary.\n\nUsage: tftp [OPTIONS] HOST [PORT]\n\nTransfer a file from/to tftp server\n\n\t-l FILE\tLocal FILE\n\t-r FILE\tRemote FILE\n\t-g\tGet file\n\t-p\tPut file\n\n", p.distro.busybox) } else { "usage: tftp host-name [port]\n".to_owned() };
+        let text = if c.is_device() {
+            format!(
+                "{} multi-call binary.\n\nUsage: tftp [OPTIONS] HOST [PORT]\n\nTransfer a file from/to tftp server\n\n\t-l FILE\tLocal FILE\n\t-r FILE\tRemote FILE\n\t-g\tGet file\n\t-p\tPut file\n\n",
+                p.distro.busybox
+            )
+        } else {
+            "usage: tftp host-name [port]\n".to_owned()
+        };
         c.err(text)?;
         return Ok(1);
     };
-    let local = options.value("l").map_or_else(|| remote.rsplit('/').next().unwrap_or(&remote).to_owned(), str::to_owned);
-    generic(c, "tftp", &format!("tftp://{host}/{}", remote.trim_start_matches('/')), &local, "tftp: timeout\n")
+    let local = options
+        .value("l")
+        .map_or_else(|| remote.rsplit('/').next().unwrap_or(&remote).to_owned(), str::to_owned);
+    generic(
+        c,
+        "tftp",
+        &format!("tftp://{host}/{}", remote.trim_start_matches('/')),
+        &local,
+        "tftp: timeout\n",
+    )
 }
 
 fn generic(c: &mut Ctx<'_, '_>, tool: &'static str, url: &str, local: &str, failure: &str) -> Run<i32> {
@@ -269,11 +333,20 @@ pub(super) fn ftp(c: &mut Ctx<'_, '_>) -> Run<i32> {
             }
             return Ok(1);
         }
-        c.err(format!("{} multi-call binary.\n\nUsage: {} [OPTIONS] HOST [LOCAL_FILE] REMOTE_FILE\n\n", p.distro.busybox, c.name))?;
+        c.err(format!(
+            "{} multi-call binary.\n\nUsage: {} [OPTIONS] HOST [LOCAL_FILE] REMOTE_FILE\n\n",
+            p.distro.busybox, c.name
+        ))?;
         return Ok(1);
     };
     let remote = rest.first().unwrap_or(local);
-    generic(c, "ftpget", &format!("ftp://{host}/{}", remote.trim_start_matches('/')), local, &format!("ftpget: can't connect to remote host ({host}): Connection refused\n"))
+    generic(
+        c,
+        "ftpget",
+        &format!("ftp://{host}/{}", remote.trim_start_matches('/')),
+        local,
+        &format!("ftpget: can't connect to remote host ({host}): Connection refused\n"),
+    )
 }
 
 pub(super) fn scp(c: &mut Ctx<'_, '_>) -> Run<i32> {
@@ -301,7 +374,10 @@ pub(super) fn git(c: &mut Ctx<'_, '_>) -> Run<i32> {
             let dir = url.file.trim_end_matches(".git").to_owned();
             record(c, &url, "git", &dir);
             c.i.delay_ms += 3000;
-            c.err(format!("Cloning into '{dir}'...\nfatal: unable to access '{}': Could not resolve host: {}\n", url.full, url.host))?;
+            c.err(format!(
+                "Cloning into '{dir}'...\nfatal: unable to access '{}': Could not resolve host: {}\n",
+                url.full, url.host
+            ))?;
             Ok(128)
         }
         _ => {

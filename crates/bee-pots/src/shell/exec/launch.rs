@@ -1,12 +1,12 @@
 //! From the words of a simple command to the builtin, function, program or script they name.
 
 use super::{Interp, Run, Stop};
+use crate::persona::Packaging;
 use crate::shell::commands::{self, Ctx};
 use crate::shell::io::Fds;
 use crate::shell::parse::{self, Redirect, Word};
 use crate::shell::state::Flavour;
 use crate::shell::{Effect, Want};
-use crate::persona::Packaging;
 use crate::vfs::{Content, Kind, NodeId};
 use std::sync::Arc;
 
@@ -20,11 +20,19 @@ pub(crate) enum Found {
     File(NodeId, String),
     Denied,
     Directory,
-    Missing { path: bool },
+    Missing {
+        path: bool,
+    },
 }
 
 impl Interp<'_> {
-    pub(super) fn simple(&mut self, assigns: &[(String, bool, Word)], words: &[Word], redirects: &[Redirect], fds: Fds) -> Run<i32> {
+    pub(super) fn simple(
+        &mut self,
+        assigns: &[(String, bool, Word)],
+        words: &[Word],
+        redirects: &[Redirect],
+        fds: Fds,
+    ) -> Run<i32> {
         let words = self.unalias(words);
         let args = self.words(&words, fds)?;
         let Some(redirected) = self.redirect(redirects, fds)? else { return Ok(1) };
@@ -86,7 +94,8 @@ impl Interp<'_> {
         self.step()?;
         let name = String::from_utf8_lossy(args.first().map(Vec::as_slice).unwrap_or_default()).into_owned();
         if let Some(body) = self.st.top().functions.get(&name).cloned() {
-            let old = std::mem::replace(&mut self.st.top_mut().args, args.get(1..).unwrap_or_default().to_vec());
+            let old =
+                std::mem::replace(&mut self.st.top_mut().args, args.get(1..).unwrap_or_default().to_vec());
             let result = self.deeper(|i| i.command(&body, fds));
             self.st.top_mut().args = old;
             return match result {
@@ -104,12 +113,20 @@ impl Interp<'_> {
             Found::Denied => self.complain(&name, "Permission denied", 126, fds),
             Found::Directory => self.complain(&name, "Is a directory", 126, fds),
             Found::Missing { path: true } => {
-                let why = if self.st.top().flavour == Flavour::Bash { "No such file or directory" } else { "not found" };
+                let why = if self.st.top().flavour == Flavour::Bash {
+                    "No such file or directory"
+                } else {
+                    "not found"
+                };
                 self.complain(&name, why, 127, fds)
             }
             Found::Missing { path: false } => {
-                let why = if self.st.top().flavour == Flavour::Bash { "command not found" } else { "not found" };
-                if self.st.top().flavour == Flavour::Bash && self.st.tty && self.sys.persona().distro.id == "ubuntu" {
+                let why =
+                    if self.st.top().flavour == Flavour::Bash { "command not found" } else { "not found" };
+                if self.st.top().flavour == Flavour::Bash
+                    && self.st.tty
+                    && self.sys.persona().distro.id == "ubuntu"
+                {
                     self.write(fds.err, format!("{name}: {why}\n").as_bytes())?;
                     return Ok(127);
                 }
@@ -119,7 +136,13 @@ impl Interp<'_> {
     }
 
     /// Runs a command of this module under a name.
-    pub(crate) fn call(&mut self, command: commands::Command, called: String, args: Vec<Vec<u8>>, fds: Fds) -> Run<i32> {
+    pub(crate) fn call(
+        &mut self,
+        command: commands::Command,
+        called: String,
+        args: Vec<Vec<u8>>,
+        fds: Fds,
+    ) -> Run<i32> {
         self.deeper(|interp| {
             let mut ctx = Ctx { i: interp, name: called, args, fds };
             command(&mut ctx)
@@ -213,7 +236,12 @@ impl Interp<'_> {
             let program = program.rsplit('/').next().unwrap_or_default();
             return match self.find(program) {
                 Found::Command(..) | Found::Silent => Ok(0),
-                _ => self.complain(&path, &format!("{interpreter}: bad interpreter: No such file or directory"), 126, fds),
+                _ => self.complain(
+                    &path,
+                    &format!("{interpreter}: bad interpreter: No such file or directory"),
+                    126,
+                    fds,
+                ),
             };
         }
         let flavour = match self.st.top().flavour {
@@ -226,7 +254,14 @@ impl Interp<'_> {
     }
 
     /// Runs a text as a script in a shell of its own.
-    pub(crate) fn run_script(&mut self, text: &[u8], name: &str, flavour: Flavour, args: Vec<Vec<u8>>, fds: Fds) -> Run<i32> {
+    pub(crate) fn run_script(
+        &mut self,
+        text: &[u8],
+        name: &str,
+        flavour: Flavour,
+        args: Vec<Vec<u8>>,
+        fds: Fds,
+    ) -> Run<i32> {
         let text: Arc<[u8]> = Arc::from(text);
         self.isolated(|i| {
             let top = i.st.top_mut();

@@ -13,8 +13,8 @@ struct Eval<'t, 'i, 'a> {
 }
 
 const OPERATORS: [&str; 30] = [
-    "<<=", ">>=", "**", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=", "%=", "+", "-", "*",
-    "/", "%", "<", ">", "=", "!", "&", "|", "^",
+    "<<=", ">>=", "**", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=",
+    "%=", "+", "-", "*", "/", "%", "<", ">", "=", "!", "&", "|", "^",
 ];
 
 fn tokens(text: &str) -> Vec<&str> {
@@ -22,7 +22,8 @@ fn tokens(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     while let Some(first) = rest.chars().next() {
         let len = if first.is_ascii_alphanumeric() || matches!(first, '_' | '$') {
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '#' || c == '$')).unwrap_or(rest.len())
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '#' || c == '$'))
+                .unwrap_or(rest.len())
         } else {
             OPERATORS.iter().find(|op| rest.starts_with(**op)).map_or(first.len_utf8(), |op| op.len())
         };
@@ -108,7 +109,16 @@ impl Eval<'_, '_, '_> {
 
     fn binary(&mut self, level: usize) -> i64 {
         const LEVELS: [&[&str]; 10] = [
-            &["||"], &["&&"], &["|"], &["^"], &["&"], &["==", "!="], &["<=", ">=", "<", ">"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"],
+            &["||"],
+            &["&&"],
+            &["|"],
+            &["^"],
+            &["&"],
+            &["==", "!="],
+            &["<=", ">=", "<", ">"],
+            &["<<", ">>"],
+            &["+", "-"],
+            &["*", "/", "%"],
         ];
         let Some(operators) = LEVELS.get(level) else { return self.power() };
         let mut left = self.binary(level + 1);

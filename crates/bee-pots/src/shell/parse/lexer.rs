@@ -125,7 +125,9 @@ impl Lexer {
         if self.here_documents > HERE_DOCUMENTS_MAX {
             return Err(SyntaxError::TooComplex);
         }
-        let Token::Word(delimiter) = self.next()? else { return Err(SyntaxError::Unexpected("newline".into())) };
+        let Token::Word(delimiter) = self.next()? else {
+            return Err(SyntaxError::Unexpected("newline".into()));
+        };
         let quoted = delimiter.iter().any(|p| matches!(p, Piece::Quoted(_)));
         let end = word::source(&delimiter).into_bytes();
         let line_end = self.rest().iter().position(|b| *b == b'\n').ok_or(SyntaxError::Incomplete)?;

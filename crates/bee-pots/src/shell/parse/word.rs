@@ -12,9 +12,19 @@ pub(crate) enum Piece {
     Literal(Vec<u8>),
     /// Quoted or escaped text: taken as it is.
     Quoted(Vec<u8>),
-    Param { name: String, operator: Operator, quoted: bool },
-    Command { list: Arc<List>, quoted: bool },
-    Arithmetic { word: Word, quoted: bool },
+    Param {
+        name: String,
+        operator: Operator,
+        quoted: bool,
+    },
+    Command {
+        list: Arc<List>,
+        quoted: bool,
+    },
+    Arithmetic {
+        word: Word,
+        quoted: bool,
+    },
 }
 
 /// What `${name..}` does to the value.
@@ -63,6 +73,17 @@ pub(crate) fn source(word: &Word) -> String {
         }
     }
     text
+}
+
+/// The piece as it is within double quotes.
+pub(super) fn quote(piece: Piece) -> Piece {
+    match piece {
+        Piece::Literal(text) => Piece::Quoted(text),
+        Piece::Param { name, operator, .. } => Piece::Param { name, operator, quoted: true },
+        Piece::Command { list, .. } => Piece::Command { list, quoted: true },
+        Piece::Arithmetic { word, .. } => Piece::Arithmetic { word, quoted: true },
+        quoted @ Piece::Quoted(_) => quoted,
+    }
 }
 
 /// `name=value` or `name+=value` (the flag) at the start of a command.
@@ -128,7 +149,9 @@ impl Reader<'_> {
         let in_quotes = matches!(until, Until::Quote | Until::End);
         while let Some(byte) = self.peek(0) {
             match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>' if until == Until::Blank => {
+                b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>'
+                    if until == Until::Blank =>
+                {
                     return Ok(word);
                 }
                 b'"' if until == Until::Quote => return Ok(word),
@@ -243,7 +266,11 @@ impl Reader<'_> {
             }
             Some(byte) if byte.is_ascii_digit() || b"?$!#@*-".contains(&byte) => {
                 self.at += 1;
-                word.push(Piece::Param { name: char::from(byte).to_string(), operator: Operator::None, quoted });
+                word.push(Piece::Param {
+                    name: char::from(byte).to_string(),
+                    operator: Operator::None,
+                    quoted,
+                });
             }
             _ => push(word, quoted, b'$'),
         }
@@ -304,7 +331,11 @@ impl Reader<'_> {
         let operator = self.operator()?;
         self.depth = outer;
         if self.peek(0) != Some(b'}') {
-            return if self.at >= self.text.len() { Err(SyntaxError::Incomplete) } else { Err(SyntaxError::Unexpected("}".into())) };
+            return if self.at >= self.text.len() {
+                Err(SyntaxError::Incomplete)
+            } else {
+                Err(SyntaxError::Unexpected("}".into()))
+            };
         }
         self.at += 1;
         let operator = match operator {

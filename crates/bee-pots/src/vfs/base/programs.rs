@@ -20,7 +20,11 @@ pub(super) fn add(b: &mut Builder) {
             b.link(&format!("{dir}/{name}"), target);
         }
         for lib in ["libc.so.0", "ld-uClibc.so.0", "libpthread.so.0", "libm.so.0"] {
-            b.put(&format!("/lib/{lib}"), Kind::File(Content::Program { size: 284_640, seed: lib.len() as u32 }), 0o755);
+            b.put(
+                &format!("/lib/{lib}"),
+                Kind::File(Content::Program { size: 284_640, seed: lib.len() as u32 }),
+                0o755,
+            );
         }
         return;
     }
@@ -28,7 +32,8 @@ pub(super) fn add(b: &mut Builder) {
     let has_python = !b.persona.distro.python.is_empty();
     for (dir, list) in [("/usr/bin", BIN), ("/usr/bin", extra), ("/usr/sbin", SBIN)] {
         for name in list.split(' ').filter(|n| has_python || !n.starts_with("python")) {
-            let draw = name.bytes().fold(2_166_136_261_u32, |h, c| (h ^ u32::from(c)).wrapping_mul(16_777_619));
+            let draw =
+                name.bytes().fold(2_166_136_261_u32, |h, c| (h ^ u32::from(c)).wrapping_mul(16_777_619));
             let size = match name {
                 "bash" => 1_265_648,
                 "ls" => 151_344,
@@ -40,13 +45,36 @@ pub(super) fn add(b: &mut Builder) {
                 "busybox" => 768_600,
                 _ => 14_000 + draw % 130_000 / 8 * 8,
             };
-            let mode = if matches!(name, "su" | "sudo" | "passwd" | "chsh" | "chfn" | "gpasswd" | "newgrp" | "mount") { 0o4755 } else { 0o755 };
+            let mode = if matches!(
+                name,
+                "su" | "sudo" | "passwd" | "chsh" | "chfn" | "gpasswd" | "newgrp" | "mount"
+            ) {
+                0o4755
+            } else {
+                0o755
+            };
             b.put(&format!("{dir}/{name}"), Kind::File(Content::Program { size, seed: draw }), mode);
         }
     }
-    for lib in ["libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "libssl.so.3", "libcrypto.so.3", "ld-linux-x86-64.so.2"] {
-        let dir = if b.persona.distro.packaging == Packaging::Deb { "/usr/lib/x86_64-linux-gnu" } else { "/usr/lib64" };
-        b.put(&format!("{dir}/{lib}"), Kind::File(Content::Program { size: 1_922_136, seed: lib.len() as u32 }), 0o755);
+    for lib in [
+        "libc.so.6",
+        "libm.so.6",
+        "libpthread.so.0",
+        "libdl.so.2",
+        "libssl.so.3",
+        "libcrypto.so.3",
+        "ld-linux-x86-64.so.2",
+    ] {
+        let dir = if b.persona.distro.packaging == Packaging::Deb {
+            "/usr/lib/x86_64-linux-gnu"
+        } else {
+            "/usr/lib64"
+        };
+        b.put(
+            &format!("{dir}/{lib}"),
+            Kind::File(Content::Program { size: 1_922_136, seed: lib.len() as u32 }),
+            0o755,
+        );
     }
     b.put("/usr/lib/openssh/sftp-server", Kind::File(Content::Program { size: 72_392, seed: 3 }), 0o755);
 }
