@@ -20,8 +20,9 @@ use crate::pots::{
     restart::{Decision, RestartPolicy},
 };
 
-/// A pot that listens nowhere this long after its start has failed.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+/// A pot that listens nowhere this long after its start has failed. The first start of an SSH trap makes host keys,
+/// which takes a small machine many seconds.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_POLL_FIRST: Duration = Duration::from_millis(10);
 const READY_POLL_MAX: Duration = Duration::from_millis(200);
 /// How long the last output of an ended pot is waited for: it goes into the status message.

@@ -82,7 +82,7 @@ impl Producers {
 
     /// Number of producers known.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.by_key.len()
     }
 
@@ -136,7 +136,7 @@ mod tests {
         for n in 0..PRODUCERS_MAX + 1 {
             producers.stored(&format!("p{n}"), 0);
         }
-        assert_eq!(producers.len(), PRODUCERS_MAX);
+        assert_eq!(producers.count(), PRODUCERS_MAX);
         assert_eq!(producers.connected("p1").0, 1);
         assert_eq!(producers.connected("p0").0, 0);
     }
