@@ -1,5 +1,4 @@
 //! Commands to nodes.
-#![expect(clippy::unused_async, reason = "axum takes async functions")]
 
 use std::sync::Arc;
 use std::time::Duration;

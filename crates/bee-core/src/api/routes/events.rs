@@ -1,5 +1,4 @@
 //! Stored events, alerts, and what is known of captured files.
-#![expect(clippy::unused_async, reason = "axum takes async functions")]
 
 use std::sync::Arc;
 

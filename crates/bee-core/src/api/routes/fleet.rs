@@ -1,5 +1,4 @@
 //! Nodes, their honeypots, and nodes that wait to be let in.
-#![expect(clippy::unused_async, reason = "axum takes async functions")]
 
 use std::sync::Arc;
 

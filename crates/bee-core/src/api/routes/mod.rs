@@ -96,8 +96,6 @@ async fn every_answer(State(api): State<Arc<Api>>, request: Request, next: Next)
     response
 }
 
-// Handlers are async by their trait.
-#[expect(clippy::unused_async, reason = "axum takes async functions")]
 async fn not_found(uri: Uri) -> Refusal {
     let path = text::cut(uri.path(), 200);
     Refusal::new(
@@ -106,7 +104,6 @@ async fn not_found(uri: Uri) -> Refusal {
     )
 }
 
-#[expect(clippy::unused_async, reason = "axum takes async functions")]
 async fn method_not_allowed(request: Request) -> Refusal {
     let (method, path) = (request.method(), text::cut(request.uri().path(), 200));
     Refusal::new(

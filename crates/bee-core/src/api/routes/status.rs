@@ -1,5 +1,4 @@
 //! Core itself: health, status, metrics, the OpenAPI document and the start page.
-#![expect(clippy::unused_async, reason = "axum takes async functions")]
 
 use std::sync::Arc;
 

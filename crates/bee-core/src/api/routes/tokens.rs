@@ -1,5 +1,4 @@
 //! Join tokens for nodes, and API tokens for people, programs and modules. Secrets are in one answer and nowhere else.
-#![expect(clippy::unused_async, reason = "axum takes async functions")]
 
 use std::sync::Arc;
 

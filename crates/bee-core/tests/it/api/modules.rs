@@ -348,6 +348,12 @@ async fn a_subscriber_that_never_reads_holds_up_nobody_and_is_told_what_it_misse
     brisk.send(json!({ "BackendCommand": "GetNodeCount" })).await;
     assert_eq!(brisk.success().await["count"], 1);
 
+    // Everything has come to its queue, which is full by now.
+    core.core
+        .until("all events were offered", |handle| {
+            handle.counters().live_events.get() + handle.counters().live_missed.get() >= count
+        })
+        .await;
     let (mut heard, mut missed) = (0_u64, 0_u64);
     let mut last = None;
     while heard + missed < count {

@@ -126,12 +126,7 @@ async fn events_are_filtered_by_every_parameter() {
         ("session=s3&src_ip=203.0.113.31", 1),
     ] {
         let page = core
-            .get(
-                &format!("/api/v1/events?limit=1000&{query}")
-                    .replace("&&", "&")
-                    .trim_end_matches('&')
-                    .to_owned(),
-            )
+            .get(format!("/api/v1/events?limit=1000&{query}").replace("&&", "&").trim_end_matches('&'))
             .await;
         assert_eq!(ids(&page).len(), count, "{query}");
     }
