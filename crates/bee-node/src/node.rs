@@ -15,7 +15,7 @@ use crate::{
     commands::Commander,
     config::Config,
     intake::{DeadLetter, Intake, IntakeCounters, IntakeParts},
-    pots::{PotBoard, Pots, Tokens},
+    pots::{PotBoard, Pots, PotsConfig, Tokens},
     spool::Spool,
     state::State,
     uplink::{LinkState, Uplink, UplinkParts},
@@ -75,7 +75,8 @@ impl Node {
         let (state, spool, stream, dead_letter) = opened.await.context("the start was lost")??;
         let intake = Intake::bind(config.intake.clone())?;
         let event_port = intake.port();
-        let pots = Arc::new(Pots::open(config.pots.clone(), event_port, board.clone(), tokens.clone())?);
+        let pots_config = PotsConfig { persona_seed: state.identity().node_id.to_string(), ..config.pots.clone() };
+        let pots = Arc::new(Pots::open(pots_config, event_port, board.clone(), tokens.clone())?);
         let commander = Commander::new(pots.clone(), config.clone());
         let uplink = {
             let (config, spool, board) = (config.clone(), spool.clone(), board.clone());

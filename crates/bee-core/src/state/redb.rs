@@ -4,6 +4,8 @@
 //! `meta` holds the revision counter. redb keeps two roots and checksums, so a power cut leaves the last
 //! committed change set.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +39,10 @@ pub struct RedbKv {
 impl RedbKv {
     /// Opens or creates the file. Waits up to two seconds for a leaving process that still holds it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        // The engine would make it with the process's umask: the file holds sealed secrets and hashes, so it is 0600.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+            .map_err(|cause| StateError::store("open", cause))?;
         let mut attempt = 0;
         let db = loop {
             match Builder::new().set_cache_size(CACHE_BYTES).create(path) {

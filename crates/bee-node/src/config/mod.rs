@@ -193,6 +193,7 @@ impl Config {
                 program: own_program(),
                 program_args: Vec::new(),
                 declared: Vec::new(),
+                persona_seed: String::new(),
             },
             logging: Logging::default(),
             source: None,

@@ -70,6 +70,9 @@ pub struct PotsConfig {
     pub program_args: Vec<String>,
     /// Pots that the config file declares.
     pub declared: Vec<DeclaredPot>,
+    /// Decides the persona of every trap whose settings name no seed, so that the traps of one node are one
+    /// machine, and two nodes are two. Empty: each trap derives its own from its id.
+    pub persona_seed: String,
 }
 
 /// A pot of the config file.
@@ -494,7 +497,10 @@ impl Pots {
     }
 
     fn launch(&self, record: &PotRecord) -> Result<Launch, PotError> {
-        let settings = self.settings(record)?;
+        let mut settings = self.settings(record)?;
+        if !self.config.persona_seed.is_empty() {
+            settings.config.entry("seed").or_insert_with(|| self.config.persona_seed.clone().into());
+        }
         let dir = self.dir(&record.pot_id);
         for folder in [dir.join("log"), dir.join("artifacts")] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
