@@ -190,7 +190,8 @@ pub(super) fn hypervisor(family: Family, number: u64) -> &'static Hypervisor {
 pub(super) fn size(family: Family, number: u64) -> (u32, u64, u64) {
     const GIB: u64 = 1 << 20;
     if family == Family::Device {
-        return (1, [64 << 10, 128 << 10][(number % 2) as usize % 2], 15_360);
+        let mem = if number.is_multiple_of(2) { 64 << 10 } else { 128 << 10 };
+        return (1, mem, 15_360);
     }
     let (cpus, mem) = match number % 5 {
         0 => (1, 2 * GIB),

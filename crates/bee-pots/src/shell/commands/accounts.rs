@@ -28,7 +28,7 @@ pub(super) fn id(c: &mut Ctx<'_, '_>) -> Run<i32> {
     } else if options.has("g G") {
         if options.has("n") { user } else { gid.to_string() }
     } else {
-        let extra = if uid == 1000 { format!(",27(sudo)") } else { String::new() };
+        let extra = if uid == 1000 { ",27(sudo)".to_owned() } else { String::new() };
         format!("uid={uid}({user}) gid={gid}({user}) groups={gid}({user}){extra}")
     };
     c.out(format!("{text}\n"))?;

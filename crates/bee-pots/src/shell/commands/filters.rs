@@ -146,6 +146,9 @@ fn tree(c: &Ctx<'_, '_>, operands: &[String]) -> Vec<String> {
     files
 }
 
+/// What `sort` compares: the number, then the text.
+type Key = (f64, Vec<u8>);
+
 pub(super) fn sort(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let options = c.options("k t o T S");
     let (inputs, fine) = c.inputs(&options.operands)?;
@@ -164,7 +167,7 @@ pub(super) fn sort(c: &mut Ctx<'_, '_>) -> Run<i32> {
         || options.value("k").is_some_and(|k| k.contains(['n', 'g', 'h']));
     let reverse = options.has("r reverse") || options.value("k").is_some_and(|k| k.contains('r'));
     let separator = options.value("t").and_then(|t| t.bytes().next());
-    let key = |line: &[u8]| -> (f64, Vec<u8>) {
+    let key = |line: &[u8]| -> Key {
         let part = match (field, separator) {
             (None, _) => line.to_vec(),
             (Some(n), Some(sep)) => {
@@ -192,7 +195,7 @@ pub(super) fn sort(c: &mut Ctx<'_, '_>) -> Run<i32> {
         let number = if numeric { digits.parse::<f64>().unwrap_or(0.0) * scale } else { 0.0 };
         (number, if options.has("f ignore-case") { part.to_ascii_lowercase() } else { part })
     };
-    let mut rows: Vec<((f64, Vec<u8>), &[u8])> = lines(&all).map(|l| (key(l), l)).collect();
+    let mut rows: Vec<(Key, &[u8])> = lines(&all).map(|l| (key(l), l)).collect();
     c.i.work(rows.len() * 64)?;
     rows.sort_by(|(a, x), (b, y)| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)).then_with(|| x.cmp(y)));
     if reverse {

@@ -46,6 +46,9 @@ pub(super) fn human(bytes: u64) -> String {
     String::new()
 }
 
+/// Columns of a long listing: inode, mode, links, user, group, size, time, name.
+type Row = (String, String, String, String, String, String, String, String);
+
 struct Entry {
     name: String,
     stat: Stat,
@@ -198,12 +201,10 @@ fn show(c: &mut Ctx<'_, '_>, options: &super::Options, mut list: Vec<Entry>, dir
             format!("{}{arrow}", e.name),
         ));
     }
-    let width = |f: fn(&(String, String, String, String, String, String, String, String)) -> usize| {
-        rows.iter().map(f).max().unwrap_or(0)
-    };
+    let width = |f: fn(&Row) -> usize| rows.iter().map(f).max().unwrap_or(0);
     let (links, users, groups, sizes) =
         (width(|r| r.2.len()), width(|r| r.3.len()), width(|r| r.4.len()), width(|r| r.5.len()));
-    let mut text = if directory && !c.is_device() || directory && c.is_device() {
+    let mut text = if directory {
         format!("total {}\n", if options.has("h") { human(blocks * 1024) } else { blocks.to_string() })
     } else {
         String::new()

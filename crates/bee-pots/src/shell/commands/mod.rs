@@ -4,6 +4,7 @@ mod accounts;
 mod archive;
 mod awk;
 mod builtins;
+mod dd;
 mod disk;
 mod files;
 mod filters;
@@ -13,6 +14,7 @@ mod help;
 mod list;
 mod network;
 mod packages;
+mod printf;
 mod processes;
 mod sed;
 mod shells;
@@ -28,6 +30,9 @@ use super::state::Flavour;
 use crate::persona::{Family, Persona};
 use crate::vfs::{Cred, Errno, OpenFlags, Origin};
 use std::sync::Arc;
+
+/// A file's name as given and its content.
+pub(crate) type Named = (String, Arc<Vec<u8>>);
 
 /// How a command is called.
 pub(crate) type Command = fn(&mut Ctx<'_, '_>) -> Run<i32>;
@@ -169,7 +174,7 @@ impl Ctx<'_, '_> {
     }
 
     /// Whether input would come from the attacker's keyboard.
-    pub(crate) fn from_session(&self) -> bool {
+    pub(crate) fn reads_session(&self) -> bool {
         self.fds.input == Source::Session
     }
 
@@ -191,7 +196,7 @@ impl Ctx<'_, '_> {
     }
 
     /// Contents of the operands one by one, or standard input if there are none; failures are said.
-    pub(crate) fn inputs(&mut self, operands: &[String]) -> Run<(Vec<(String, Arc<Vec<u8>>)>, bool)> {
+    pub(crate) fn inputs(&mut self, operands: &[String]) -> Run<(Vec<Named>, bool)> {
         if operands.is_empty() {
             return Ok((vec![("-".to_owned(), self.stdin()?)], true));
         }
@@ -243,7 +248,7 @@ pub(crate) fn lookup(name: &str) -> Option<Command> {
         "cd" | "chdir" => builtins::cd,
         "pwd" => builtins::pwd,
         "echo" => builtins::echo,
-        "printf" => builtins::printf,
+        "printf" => printf::printf,
         "exit" | "logout" => builtins::exit,
         "export" | "declare" | "typeset" | "readonly" | "local" => builtins::export,
         "unset" => builtins::unset,
@@ -316,7 +321,7 @@ pub(crate) fn lookup(name: &str) -> Option<Command> {
         "mktemp" | "tempfile" => files::mktemp,
         "truncate" | "fallocate" => files::truncate,
         "basename" | "dirname" => files::basename,
-        "dd" => files::dd,
+        "dd" => dd::dd,
         "sync" => builtins::yes,
         "df" => disk::df,
         "du" => disk::du,

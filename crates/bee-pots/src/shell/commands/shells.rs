@@ -71,7 +71,7 @@ pub(super) fn sh(c: &mut Ctx<'_, '_>) -> Run<i32> {
         }
         return c.i.run_script(&text, &path, flavour, args.get(1..).unwrap_or_default().to_vec(), c.fds);
     }
-    if c.from_session() && c.i.inner == 0 {
+    if c.reads_session() && c.i.inner == 0 {
         // An inner shell: it takes the session's next lines.
         let mut frame = c.i.st.top().clone();
         frame.flavour = flavour;
@@ -137,7 +137,7 @@ fn switch(c: &mut Ctx<'_, '_>, frame: crate::shell::state::Frame, command: Optio
             i.st.push(frame);
             i.script(&text, c.fds)
         }),
-        None if c.from_session() && c.i.inner == 0 => {
+        None if c.reads_session() && c.i.inner == 0 => {
             c.i.st.push(frame);
             Ok(0)
         }
@@ -396,7 +396,7 @@ pub(super) fn interpreter(c: &mut Ctx<'_, '_>) -> Run<i32> {
                 Ok(2)
             }
         },
-        None if c.from_session() => {
+        None if c.reads_session() => {
             if name.starts_with("python") {
                 c.out(format!("Python {}\n", d.python))?;
             }

@@ -118,16 +118,11 @@ pub(super) fn date(c: &mut Ctx<'_, '_>) -> Run<i32> {
         None => c.now(),
     };
     let format = options.operands.iter().find_map(|o| o.strip_prefix('+'));
-    let default = if c.persona().distro.id == "centos" || c.is_device() {
-        "%a %b %e %H:%M:%S %Z %Y"
-    } else {
-        "%a %b %e %H:%M:%S %Z %Y"
-    };
     let format = match format {
         Some(format) => format.to_owned(),
         None if options.has("R") => "%a, %d %b %Y %H:%M:%S %z".to_owned(),
         None if options.has("I iso-8601") => "%F".to_owned(),
-        None => default.to_owned(),
+        None => "%a %b %e %H:%M:%S %Z %Y".to_owned(),
     };
     c.out(format!("{}\n", strftime(&format, time)))?;
     Ok(0)

@@ -64,7 +64,7 @@ pub(super) fn cat(c: &mut Ctx<'_, '_>) -> Run<i32> {
         c.out(text)?;
         return Ok(0);
     }
-    if (options.operands.is_empty() || options.operands == ["-"]) && c.from_session() && c.to_screen() {
+    if (options.operands.is_empty() || options.operands == ["-"]) && c.reads_session() && c.to_screen() {
         while let Some((mut line, _)) = c.i.read_line(c.fds.input, Want::Line)? {
             line.push(b'\n');
             c.out(line)?;
@@ -213,7 +213,7 @@ pub(super) fn wc(c: &mut Ctx<'_, '_>) -> Run<i32> {
     let all = !options.has("l w c m L lines words bytes chars");
     let mut totals = [0; 3];
     let many = inputs.len() > 1;
-    let width = if inputs.len() == 1 && !all || options.operands.is_empty() && !all { 1 } else { 7 };
+    let width = if !all && inputs.len() == 1 { 1 } else { 7 };
     let row = |counts: [usize; 3], name: &str| {
         let wanted = [
             all || options.has("l lines"),
@@ -318,7 +318,7 @@ pub(super) fn hexdump(c: &mut Ctx<'_, '_>) -> Run<i32> {
             };
             c.out(line)?;
         }
-        if canonical && c.name != "xxd" || !canonical {
+        if c.name != "xxd" {
             c.out(format!("{:0width$x}\n", data.len(), width = if canonical { 8 } else { 7 }))?;
         }
     }
