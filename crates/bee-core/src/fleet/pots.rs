@@ -59,6 +59,9 @@ pub(super) fn load(state: &State) -> Result<HashMap<NodeId, Pots>, StateError> {
 impl Fleet {
     /// A node reports the state of a pot.
     pub(crate) async fn pot_status(&self, node_id: NodeId, update: PotStatusUpdate) {
+        // Ours say so of a pot that was removed; it must not stand in the list as a stopped one for ever.
+        let removed =
+            update.detail.as_ref().is_some_and(|detail| detail.get("removed") == Some(&true.into()));
         let pot = Pot {
             node_id,
             node: node_id.to_string(),
@@ -71,6 +74,9 @@ impl Fleet {
                 .filter(|detail| detail.to_string().len() <= limits::COMMAND_RESULT_BYTES_MAX),
             updated: Some(self.time()),
         };
+        if removed {
+            return self.pot_removed(pot).await;
+        }
         let store = {
             let mut inner = self.lock();
             let pots = inner.pots.entry(node_id).or_default();
@@ -100,6 +106,19 @@ impl Fleet {
             }
             self.send(|| FleetChange::Pot(Arc::new(PotChanged { pot, removed: false })));
         }
+    }
+
+    async fn pot_removed(&self, pot: Pot) {
+        let known =
+            self.lock().pots.get_mut(&pot.node_id).and_then(|pots| pots.0.remove(&pot.pot_id)).is_some();
+        if !known {
+            return;
+        }
+        let change = Change::delete(key(pot.node_id, &pot.pot_id));
+        if let Err(error) = self.state.commit(vec![change]).await {
+            tracing::warn!(node_id = %pot.node_id, error = text::chain(error.as_ref()), "a removed pot could not be forgotten");
+        }
+        self.send(|| FleetChange::Pot(Arc::new(PotChanged { pot, removed: true })));
     }
 
     /// All pots of all nodes, by node and id.
