@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use bee_pots::KindInfo;
 use bee_wire::{
     ErrorCode,
@@ -134,11 +135,14 @@ impl Pots {
     /// # Errors
     /// `pots.json` is damaged, or a declared pot cannot be.
     pub fn open(
-        config: PotsConfig,
+        mut config: PotsConfig,
         event_port: u16,
         board: PotBoard,
         tokens: Tokens,
     ) -> anyhow::Result<Self> {
+        // A trap runs in its own folder, where a relative path would lead elsewhere.
+        config.base_dir =
+            std::path::absolute(&config.base_dir).context("cannot tell where the pots' folder is")?;
         let mut store = PotStore::load(&config.state_dir.join("pots.json"))?;
         if config.enabled {
             store.declare(&config.declared);
