@@ -24,10 +24,12 @@ impl Cast {
     /// Starts a recording. `unix_time` is in seconds.
     #[must_use]
     pub fn new(columns: u16, rows: u16, unix_time: i64, term: &str, title: &str) -> Self {
-        let header = json!({"version": 2, "width": columns, "height": rows, "timestamp": unix_time, "title": title, "env": {"TERM": term, "SHELL": "/bin/bash"}});
+        // The version comes first, as in every recorder's files: readers tell a recording by its first bytes.
+        let rest = json!({"width": columns, "height": rows, "timestamp": unix_time, "title": title, "env": {"TERM": term, "SHELL": "/bin/bash"}});
+        let header = rest.to_string().replacen('{', r#"{"version":2,"#, 1);
         let mut cast =
             Self { lines: Vec::new(), output: Partial::default(), input: Partial::default(), full: false };
-        cast.push(&header.to_string());
+        cast.push(&header);
         cast
     }
 
@@ -108,6 +110,10 @@ mod tests {
 
     fn events(cast: Cast) -> Vec<Value> {
         let text = String::from_utf8(cast.finish()).unwrap();
+        assert!(
+            text.starts_with(r#"{"version":2,"#),
+            "a node tells a recording from a captured file by this"
+        );
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
