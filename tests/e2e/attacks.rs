@@ -10,7 +10,7 @@ use bee_tests::module::Recorder;
 use bee_tests::rest::Rest;
 use bee_tests::shell::{self, Finished};
 use bee_tests::wait::until;
-use bee_tests::{Value, json};
+use bee_tests::{Value, from_str, json};
 use sha2::{Digest as _, Sha256};
 
 /// A node under attack and those who watch it.
@@ -120,11 +120,10 @@ impl Scene<'_> {
             assert_eq!(input["src_ip"], "127.0.0.12");
         }
         let recording = self.seen(&[("session", session), ("type", "cowrie.log.closed")], |_| true).await;
-        let cast = self.vault(&recording).await;
-        assert!(
-            cast.starts_with(b"{\"version\":2") || cast.starts_with(b"{\"version\": 2"),
-            "an asciicast v2"
-        );
+        let cast = String::from_utf8(self.vault(&recording, "ttylog").await).unwrap();
+        let header: Value = from_str(cast.lines().next().unwrap()).unwrap();
+        assert_eq!(header["version"], 2, "an asciicast: {header}");
+        assert!(cast.contains("root:x:0:0:"), "what the attacker saw: {cast}");
         // The URL was recorded; nothing was fetched, for nothing may leave the trap.
         self.seen(&[("session", session), ("text", "http://192.0.2.1/x.sh")], |event| {
             event["event_type"].as_str().unwrap().starts_with("cowrie.session.file_download")
@@ -167,7 +166,7 @@ impl Scene<'_> {
                 (&json!(sha256), &json!("file")),
                 "{tool}: {event}"
             );
-            assert_eq!(self.vault(&event).await, content, "{tool}: Core's vault has the file");
+            assert_eq!(self.vault(&event, "download").await, content, "{tool}: Core's vault has the file");
         }
     }
 
@@ -301,13 +300,18 @@ impl Scene<'_> {
     }
 
     /// The file that an event names, out of Core's vault.
-    async fn vault(&self, event: &Value) -> Vec<u8> {
+    async fn vault(&self, event: &Value, kind: &str) -> Vec<u8> {
         let sha256 = event["sha256"].as_str().unwrap_or_else(|| panic!("no hash in {event}"));
-        until(&format!("artifact {sha256} is in Core's list"), async || {
+        let artifact = until(&format!("artifact {sha256} is in Core's list"), async || {
             let list = self.rest.json("/api/v1/artifacts").await;
-            list["artifacts"].as_array().unwrap().iter().any(|found| found["sha256"] == sha256).then_some(())
+            list["artifacts"].as_array().unwrap().iter().find(|found| found["sha256"] == sha256).cloned()
         })
         .await;
+        assert_eq!(
+            (&artifact["kind"], artifact["node_id"].to_string()),
+            (&json!(kind), self.node.clone()),
+            "{artifact}"
+        );
         std::fs::read(self.data.join("core/vault").join(&sha256[..2]).join(sha256)).unwrap()
     }
 }

@@ -7,8 +7,7 @@ use bee_tests::core::Core;
 use bee_tests::module::WebModule;
 use bee_tests::process::{self, Process};
 use bee_tests::shell::{self, Finished};
-use bee_tests::wait::until;
-use bee_tests::{Value, json};
+use bee_tests::{Value, from_str, json};
 use bee_wire::JoinCode;
 
 use crate::attacks::Scene;
@@ -102,15 +101,7 @@ async fn each_way_a_code_can_fail_has_its_own_error() {
         shell::honeybee(dir.path(), &args).await
     };
 
-    let (expired, id) = core.invite(json!({"expires_in_s": 1})).await;
-    until("the token expires", async || {
-        let tokens = core.rest.json("/api/v1/join-tokens").await;
-        let tokens = tokens["tokens"].as_array().unwrap().clone();
-        let token = tokens.into_iter().find(|token| token["id"] == id.as_str())?;
-        // Both run on this machine's clock.
-        (token["expires"].as_str().unwrap() < rfc3339_now().as_str()).then_some(())
-    })
-    .await;
+    let expired = core.expired_code().await;
     refused(&join("expired", &expired).await, "HB0312", 3);
 
     let used = core.join_code(core.nodes).await;
@@ -140,7 +131,7 @@ async fn each_way_a_code_can_fail_has_its_own_error() {
     assert_eq!(core.rest.nodes().await.len(), 1, "only one of them got in");
     assert!(core.rest.counter("node_auth_failures_total").await >= 3);
     let json = shell::honeybee(dir.path(), &["--json", "join", "hb1_nonsense"]).await;
-    let said: Value = serde_json::from_str(&json.stderr).unwrap();
+    let said: Value = from_str(&json.stderr).unwrap();
     assert_eq!(said["error"]["code"], "HB0301", "{said}");
 }
 
@@ -153,10 +144,4 @@ fn refused(finished: &Finished, code: &str, exit: i32) {
 async fn trap(core: &Core, kind: &str) -> SocketAddr {
     let pot = core.rest.wait_pot("edge-1", kind, "Running").await;
     pot["detail"]["listening"][0].as_str().unwrap_or_else(|| panic!("{pot}")).parse().unwrap()
-}
-
-/// Now, in the form that Core writes times in.
-fn rfc3339_now() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    bee_wire::Micros::from_unix_us(i64::try_from(now.as_micros()).unwrap()).to_string()
 }

@@ -62,6 +62,20 @@ impl Core {
         (made["code"].as_str().unwrap().to_owned(), made["id"].as_str().unwrap().to_owned())
     }
 
+    /// A join code whose time is over.
+    pub async fn expired_code(&self) -> String {
+        let (code, id) = self.invite(json!({"expires_in_s": 1})).await;
+        until("the token's time is over", async || {
+            let list = self.rest.json("/api/v1/join-tokens").await;
+            let token =
+                list["tokens"].as_array().unwrap().iter().find(|token| token["id"] == id.as_str())?.clone();
+            // Core runs on this machine's clock.
+            (token["expires"].as_str().unwrap() < now().as_str()).then_some(())
+        })
+        .await;
+        code
+    }
+
     /// The secret inside a fresh join code: what a hand-written node puts into its registration.
     pub async fn enrollment_token(&self) -> String {
         let code: JoinCode = self.join_code(self.nodes).await.parse().unwrap();
@@ -73,6 +87,12 @@ impl Core {
         let made = self.rest.post("/api/v1/tokens", &json!({"name": "test", "scopes": scopes})).await.ok();
         made["secret"].as_str().unwrap().to_owned()
     }
+}
+
+/// Now, in the form that Core writes times in.
+fn now() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    bee_wire::Micros::from_unix_us(i64::try_from(now.as_micros()).unwrap()).to_string()
 }
 
 fn start_process(data: &Path) -> Process {

@@ -23,4 +23,4 @@ pub mod tmpfs;
 pub mod up;
 pub mod wait;
 
-pub use serde_json::{Value, json};
+pub use serde_json::{Value, from_str, json};

@@ -34,8 +34,8 @@ impl Tmpfs {
         // To the last byte: large pieces first, then ever smaller ones.
         while size > 0 {
             match file.write(&vec![0x55; size]) {
-                Ok(_) => {}
-                Err(_) => size /= 2,
+                Ok(written) if written > 0 => {}
+                _ => size /= 2,
             }
         }
         Filled { path }
