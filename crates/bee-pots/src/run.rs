@@ -111,11 +111,13 @@ impl RunningPot {
 pub async fn start(setup: PotSetup) -> Result<RunningPot, PotError> {
     let dir_error = |cause| PotError::Dir { dir: setup.dir.clone(), cause };
     harden::private_dir(&setup.dir).map_err(dir_error)?;
-    let service = Service::new(&setup)?;
+    // Before anything that takes time (an SSH trap's first start makes host keys): the port is taken at once, and clients
+    // that come early wait in the kernel's queue instead of being turned away.
     let listener = TcpListener::bind(setup.listen)
         .await
         .map_err(|cause| PotError::Bind { address: setup.listen, cause })?;
     let address = listener.local_addr().map_err(|cause| PotError::Bind { address: setup.listen, cause })?;
+    let service = Service::new(&setup)?;
     let (emitter, uplink) = Emitter::start(setup.events);
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let accept = Accept { listener, stop: stop.clone(), tracker: tracker.clone(), emitter: emitter.clone() };
