@@ -1,4 +1,5 @@
 //! The simulated fleet against a real Core.
+#![expect(clippy::unwrap_used, reason = "what a test sets up fails by panicking")]
 
 use std::net::SocketAddr;
 use std::path::Path;

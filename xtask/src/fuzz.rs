@@ -6,6 +6,9 @@ use std::path::Path;
 /// `cargo xtask fuzz [seconds] [target]`: libFuzzer needs sanitizer flags that stable rustc accepts only when told to.
 pub(crate) fn run_all(root: &Path, seconds: u64, only: Option<&str>) -> Result<(), Failure> {
     setup::ensure(setup::FUZZ)?;
+    if !cargo().args(["fuzz", "--version"]).output().is_ok_and(|output| output.status.success()) {
+        crate::run(cargo().args(["install", "cargo-fuzz", "--locked"]))?;
+    }
     let listed = std::fs::read_dir(root.join("fuzz/fuzz_targets"))
         .map_err(|cause| format!("cannot list fuzz/fuzz_targets: {cause}"))?;
     let mut targets: Vec<String> = listed

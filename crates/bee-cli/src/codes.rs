@@ -221,7 +221,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry(
         "HB0606",
         "clocks differ",
-        "The node's clock and Core's differ by more than 20 s: TOTP codes and event times suffer.",
+        "The node's clock and Core's differ by more than 50 s: TOTP codes and event times suffer.",
         "Run a time service (chrony, systemd-timesyncd) on both machines.",
     ),
     entry(
@@ -229,12 +229,6 @@ pub(crate) const CATALOGUE: &[Entry] = &[
         "events were lost on a node",
         "Its spool was full and the oldest events were dropped; how many is in the message.",
         "Raise the spool cap, or find out why Core was out of reach for so long.",
-    ),
-    entry(
-        "HB0608",
-        "a certificate ends soon",
-        "Core's server certificate or a node's ends within 14 days.",
-        "Core renews its own at start; a node renews when it registers again.",
     ),
     entry(
         "HB0609",

@@ -52,10 +52,6 @@ pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Queries that may read the log at once; each holds one thread.
 pub const QUERIES_MAX: usize = 4;
 
-/// Commands not yet finished, for one node.
-pub const COMMANDS_PENDING_PER_NODE_MAX: usize = 256;
-/// Finished commands kept for the record, newest first.
-pub const COMMANDS_FINISHED_MAX: usize = 10_000;
 /// Deadline of a command that names none.
 pub const COMMAND_DEADLINE_DEFAULT: Duration = Duration::from_secs(10 * 60);
 /// Longest deadline that may be asked for.
@@ -68,8 +64,6 @@ pub const POTS_PER_NODE_MAX: usize = 1_024;
 /// Artifacts being received over one connection.
 pub const ARTIFACTS_OPEN_PER_NODE_MAX: usize = 4;
 
-/// Heartbeats that may be missed before a node is `Unknown`.
-pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 /// How often the sweep looks for silent nodes, late commands and expired tokens.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Time that tasks get to end after the shutdown signal.

@@ -133,7 +133,8 @@ impl Live {
             board.queues.push(Arc::downgrade(&queue));
             board.next
         };
-        let from = options.from.map_or(next, |cursor| cursor.0);
+        // The first event has number 1: who asks from 0 on has missed nothing.
+        let from = options.from.map_or(next, |cursor| cursor.0.max(1));
         Ok(Subscription {
             queue,
             events: self.events.clone(),

@@ -75,7 +75,8 @@ impl Node {
         let (state, spool, stream, dead_letter) = opened.await.context("the start was lost")??;
         let intake = Intake::bind(config.intake.clone())?;
         let event_port = intake.port();
-        let pots_config = PotsConfig { persona_seed: state.identity().node_id.to_string(), ..config.pots.clone() };
+        let pots_config =
+            PotsConfig { persona_seed: state.identity().node_id.to_string(), ..config.pots.clone() };
         let pots = Arc::new(Pots::open(pots_config, event_port, board.clone(), tokens.clone())?);
         let commander = Commander::new(pots.clone(), config.clone());
         let uplink = {

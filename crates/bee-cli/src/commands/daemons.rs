@@ -27,7 +27,8 @@ pub(crate) async fn core(global: &Global, args: &CoreArgs) -> Result<(), CliErro
         let rows = loaded.rows().map_err(|cause| CliError::new("HB0102", cause.to_string()))?;
         check_core(loaded.value.clone())?;
         for row in rows {
-            output::data(&format!("{} = {}  # {}", row.key, row.value, row.origin));
+            let value = if row.value == "null" { "(default)" } else { row.value.as_str() };
+            output::data(&format!("{} = {value}  # {}", row.key, row.origin));
         }
         return Ok(());
     }
@@ -49,15 +50,26 @@ pub(crate) async fn node(args: &NodeArgs) -> Result<(), CliError> {
         output::data(bee_node::config::EXAMPLE);
         return Ok(());
     }
-    let config = bee_node::Config::load(args.config.as_deref()).map_err(|cause| {
-        CliError::new("HB0102", cause.text.clone()).exit(Exit::Usage).detail(cause.code.as_str())
-    })?;
+    let config =
+        bee_node::Config::load(args.config.as_deref()).map_err(|cause| node_config_failed(&cause))?;
     if args.validate {
         output::note("the configuration holds");
         return Ok(());
     }
     init_logging(&config.logging)?;
     run_node(config).await
+}
+
+/// What is wrong with a node's configuration: one line a problem.
+pub(crate) fn node_config_failed(cause: &bee_node::ConfigError) -> CliError {
+    let mut lines = cause.text.lines();
+    let mut error = CliError::new("HB0102", lines.next().unwrap_or_default()).exit(Exit::Usage);
+    for line in lines {
+        error = error.detail(line);
+    }
+    error
+        .detail(cause.code.as_str())
+        .help("Mend what it names. `honeybee node --validate` reads the file and touches nothing.")
 }
 
 /// A node until a signal ends it.

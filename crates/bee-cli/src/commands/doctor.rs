@@ -22,8 +22,9 @@ fn finding(code: &'static str, what: impl Into<String>) -> Finding {
     Finding { code, what: what.into() }
 }
 
-/// A clock that differs by more than this is worth a word, in ms; TOTP takes 30 s.
-const SKEW_MS_MAX: i64 = 20_000;
+/// A clock that differs by more than this is worth a word, in ms: what the heartbeat told may be 30 s old, and TOTP
+/// forgives 20 s on top.
+const SKEW_MS_MAX: i64 = 50_000;
 const DAY_US: i64 = 86_400_000_000;
 const GIB: u64 = 1 << 30;
 
@@ -156,6 +157,6 @@ async fn clock_finding(client: &Client, id: &str, name: &str) -> Result<Option<F
     let heard = detail.node.last_seen.map(bee_wire::Micros::unix_ms);
     let (Some(told), Some(heard)) = (told, heard) else { return Ok(None) };
     let skew_ms = told.saturating_sub(heard);
-    let apart = skew_ms.saturating_abs() > SKEW_MS_MAX + 30_000;
+    let apart = skew_ms.saturating_abs() > SKEW_MS_MAX;
     Ok(apart.then(|| finding("HB0606", format!("{name}'s clock is {} s off", skew_ms / 1_000))))
 }

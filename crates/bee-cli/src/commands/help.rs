@@ -10,7 +10,6 @@ Exit codes
   1    tried and failed
   2    the command line is wrong
   3    a person has to decide: a wrong certificate, a refused token, an approval
-  4    some of several targets failed
   130  interrupted with Ctrl-C";
 
 /// # Errors

@@ -48,8 +48,8 @@ pub(crate) async fn run(global: &Global, style: Style, args: &Join) -> Result<()
         output::note(&style.dim(&format!("  {:.1}s", started.elapsed().as_secs_f64())));
         output::note(&format!("\nRunning; Ctrl-C stops it. Next time: {start}"));
     }
-    let config = bee_node::Config::load(Some(&config_path))
-        .map_err(|cause| CliError::new("HB0102", cause.to_string()))?;
+    let config =
+        bee_node::Config::load(Some(&config_path)).map_err(|cause| daemons::node_config_failed(&cause))?;
     daemons::init_logging(&Logging { level: "warn".to_owned(), ..config.logging.clone() })?;
     daemons::run_node(config).await
 }

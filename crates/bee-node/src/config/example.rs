@@ -9,7 +9,7 @@ node:
   type: "Full"                 # Full runs pots; Agent watches only and refuses to install any
   address: "0.0.0.0"           # where this node says it can be reached (shown in Core, not used)
   port: 8080
-  labels: {}                   # free words for searching: { site: "fra-1", owner: "blue" }
+  labels: {}                   # free words for whoever reads this file; Core does not see them yet
 
 server:
   address: "127.0.0.1:9001"    # Core's node port; a join code brings its own

@@ -330,6 +330,8 @@ impl Check<'_> {
         config.totp_secret_dir = match (&raw.auth.totp_secret_dir, &raw.state_dir) {
             (Some(dir), _) => dir.clone(),
             (None, Some(_)) => state_dir,
+            // A join leaves the secret beside the rest of what it keeps.
+            (None, None) if state_dir.join(crate::state::TOTP_SECRET_FILE).exists() => state_dir,
             (None, None) => user_config_dir(),
         };
         config.features = self.features();

@@ -51,7 +51,7 @@ pub struct RawNode {
     pub address: String,
     /// Field key: the port there.
     pub port: u16,
-    /// Free labels, shown in Core.
+    /// Free labels for whoever reads the file; a registration does not carry them yet.
     pub labels: BTreeMap<String, String>,
 }
 
