@@ -172,10 +172,15 @@ impl Scene<'_> {
 
     async fn telnet_client(&self) {
         let port = self.telnet.port().to_string();
-        let typed = "admin\ne2e-telnet-pw\nuname -a\nexit\n";
-        // Its exit code says only that the other side has closed.
-        let run = shell::tool(self.dir, "telnet", &["-b", "127.0.0.17", "127.0.0.1", &port], typed).await;
-        assert!(run.stdout.contains("Connected to"), "{}", run.all());
+        let turns = [
+            ("login: ", "admin\n"),
+            ("assword: ", "e2e-telnet-pw\n"),
+            ("# ", "uname -a\n"),
+            ("# ", "exit\n"),
+        ];
+        let said =
+            shell::dialogue(self.dir, "telnet", &["-b", "127.0.0.17", "127.0.0.1", &port], &turns).await;
+        assert!(said.contains("Linux"), "{said}");
         let from = ("src_ip", "127.0.0.17");
         let login = self.seen(&[from, ("type", "cowrie.login.success")], |_| true).await;
         assert_eq!(
@@ -184,6 +189,10 @@ impl Scene<'_> {
             "{login}"
         );
         assert_eq!(login["protocol"], "telnet", "{login}");
+        let command = self
+            .seen(&[from, ("type", "cowrie.command.input")], |event| event["command"] == "uname -a")
+            .await;
+        assert_eq!(command["session"], login["session"]);
     }
 
     async fn curl_form(&self) {
@@ -241,9 +250,11 @@ impl Scene<'_> {
     /// The trap refuses the first two passwords and takes the third.
     async fn hydra(&self, protocol: &str, address: SocketAddr, passwords: &[&str]) {
         std::fs::write(self.dir.join("passwords"), passwords.join("\n")).unwrap();
+        // Its telnet module gives up on a list after the first refusals of one connection: a connection for each there.
+        let tasks = if protocol == "telnet" { passwords.len().to_string() } else { "1".to_owned() };
         let port = address.port().to_string();
         let target = format!("{protocol}://127.0.0.1");
-        let args = ["-I", "-l", "root", "-P", "passwords", "-t", "1", "-s", &port, &target];
+        let args = ["-I", "-l", "root", "-P", "passwords", "-t", &tasks, "-s", &port, &target];
         let run = shell::tool(self.dir, "hydra", &args, "").await;
         let found = passwords.last().unwrap();
         assert!(run.stdout.contains(&format!("password: {found}")), "{}", run.all());

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::process;
 
@@ -61,6 +61,36 @@ pub async fn tool(dir: &Path, program: &str, args: &[&str], stdin: &str) -> Fini
     // Nothing of a person's own account: no agent, no known hosts, no keys.
     command.env("HOME", dir).env_remove("SSH_AUTH_SOCK").env("TERM", "xterm").env("LC_ALL", "C");
     run(command, stdin.as_bytes()).await
+}
+
+/// Runs an interactive tool: waits for each text on its stdout before the answer to it is typed. Gives its stdout.
+pub async fn dialogue(dir: &Path, program: &str, args: &[&str], turns: &[(&str, &str)]) -> String {
+    let mut command = tokio::process::Command::new(program);
+    command.args(args).current_dir(dir).env("TERM", "xterm").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start {program}: {cause}"));
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut heard = Vec::new();
+    let talk = async {
+        for (awaited, answer) in turns {
+            let already = heard.len();
+            while !String::from_utf8_lossy(&heard[already..]).contains(awaited) {
+                if output.read_buf(&mut heard).await.unwrap() == 0 {
+                    return Some(*awaited);
+                }
+            }
+            input.write_all(answer.as_bytes()).await.unwrap();
+        }
+        output.read_to_end(&mut heard).await.unwrap();
+        None
+    };
+    let ended = tokio::time::timeout(TOOL_WITHIN, talk).await;
+    let heard = String::from_utf8_lossy(&heard).into_owned();
+    match ended {
+        Ok(None) => heard,
+        Ok(Some(awaited)) => panic!("{program} ended before it said `{awaited}`; it said: {heard}"),
+        Err(_) => panic!("{program} did not end within {TOOL_WITHIN:?}; it said: {heard}"),
+    }
 }
 
 async fn run(command: Command, stdin: &[u8]) -> Finished {
