@@ -45,6 +45,10 @@ struct Fleet {
     flow: watch::Sender<u64>,
     core_disk: Option<Tmpfs>,
     node_disk: Option<Tmpfs>,
+    /// Events that the node had and Core had not, over all kills of Core.
+    waiting: u64,
+    /// Events that came to Core a second time and were recognised.
+    repeated: u64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,10 +96,12 @@ async fn every_numbered_event_is_in_core_exactly_once() {
     let missing: Vec<u64> = (0..events).filter(|number| !seen.contains_key(number)).collect();
     let dropped = fleet.core.rest.node("torture").await.unwrap()["events_dropped"].as_u64().unwrap();
     eprintln!(
-        "nothing_lost: {} stored, {} missing, {dropped} in the node's counted drops, {} doubled; {KILLS_EACH} kills of Core and of the node each; sent in {:.0} s, all in {:.0} s",
+        "nothing_lost: {} stored, {} missing, {dropped} in the node's counted drops, {} doubled; {KILLS_EACH} kills of Core and of the node each, with {} events between them when Core was killed and {} repeats recognised; sent in {:.0} s, all in {:.0} s",
         seen.len(),
         missing.len(),
         doubled.len(),
+        fleet.waiting,
+        fleet.repeated,
         sent.as_secs_f64(),
         started.elapsed().as_secs_f64()
     );
@@ -127,7 +133,7 @@ impl Fleet {
         let (flow, target) = watch::channel(0);
         tokio::spawn(feed(Arc::clone(&producer), target));
         core.rest.wait_node("torture", "Running").await;
-        Self { core, node, proxy, producer, flow, core_disk, node_disk }
+        Self { core, node, proxy, producer, flow, core_disk, node_disk, waiting: 0, repeated: 0 }
     }
 
     async fn until_durable(&self, count: u64) {
@@ -142,6 +148,9 @@ impl Fleet {
         match harm {
             Harm::KillCore => {
                 self.until_core_takes_events().await;
+                let stored = self.core.rest.node("torture").await.unwrap()["events_stored"].as_u64().unwrap();
+                self.waiting += self.producer.durable().saturating_sub(stored);
+                self.repeated += self.core.rest.counter("events_repeated_total").await;
                 self.core.process.kill9();
                 self.core.start_again().await;
                 self.proxy.set_target(self.core.nodes);
