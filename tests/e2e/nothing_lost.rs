@@ -119,6 +119,50 @@ async fn every_numbered_event_is_in_core_exactly_once() {
     assert!(seen.keys().all(|number| *number < events));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_spool_drops_is_counted_to_the_last_event() {
+    const SENT: u64 = 150_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut core = Core::start(&dir.path().join("core"), "").await;
+    let proxy = Proxy::start(core.nodes).await;
+    let config = "server:\n  reconnect_delay: 1\n  reconnect_delay_max: 1\nspool:\n  bytes_max: 18000000\n  segment_bytes_max: 8400000\n";
+    let node = Node::join(&core, &dir.path().join("node"), "small", proxy.address(), config).await;
+    core.rest.wait_node("small", "Running").await;
+    core.process.kill9();
+
+    let producer = NumberedProducer::start(POT);
+    producer.connect_to(Some(node.intake().await));
+    producer.allow(SENT);
+    until_within("the node takes all events, the oldest making room", Duration::from_secs(60), async || {
+        (producer.durable() == SENT).then_some(())
+    })
+    .await;
+    core.start_again().await;
+    proxy.set_target(core.nodes);
+    let counted =
+        until_within("each event is stored or counted as dropped", Duration::from_secs(60), async || {
+            let node = core.rest.node("small").await?;
+            let (stored, dropped) = (node["events_stored"].as_u64()?, node["events_dropped"].as_u64()?);
+            (stored + dropped >= SENT).then_some((stored, dropped))
+        })
+        .await;
+    eprintln!(
+        "a spool of 18 MB, {SENT} events while Core was down: {} stored, {} dropped",
+        counted.0, counted.1
+    );
+    assert!(counted.1 > 0, "the cap was reached");
+    let mut numbers: Vec<u64> = Vec::new();
+    for event in core.rest.all_events(&format!("pot={POT}")).await {
+        numbers.push(event["data"]["n"].as_u64().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(
+        numbers,
+        (counted.1..SENT).collect::<Vec<_>>(),
+        "the oldest went, in one piece; the rest is there once"
+    );
+}
+
 impl Fleet {
     async fn start(dir: &std::path::Path) -> Self {
         let (core_dir, node_dir) = (dir.join("core"), dir.join("node"));

@@ -117,12 +117,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.is_running() {
-            return;
+        if self.is_running() {
+            let started = procfs::descendants(self.pid());
+            self.kill9();
+            started.into_iter().filter(|pid| procfs::is_alive(*pid)).for_each(|pid| send(pid, Signal::KILL));
         }
-        let started = procfs::descendants(self.pid());
-        self.kill9();
-        started.into_iter().filter(|pid| procfs::is_alive(*pid)).for_each(|pid| send(pid, Signal::KILL));
         if std::thread::panicking() {
             let text = self.stderr();
             let tail: Vec<&str> = text.lines().rev().take(30).collect();
