@@ -83,6 +83,26 @@ impl Daemon {
         lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
     }
 
+    /// SIGTERM, and waits until it has ended.
+    pub(crate) async fn terminate(&mut self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .context("a process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .context("ask the daemon to stop")?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            ensure!(
+                began.elapsed() < READY_WITHIN,
+                "the daemon does not stop; its log:\n{}",
+                self.last_words()
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         // It may have ended already; either way it is gone after the wait.
@@ -259,12 +279,13 @@ impl Trap {
 /// A running `honeybee-node`, joined to a Core.
 pub(crate) struct Node {
     pub(crate) daemon: Daemon,
-    _dir: TempDir,
+    place: Place,
+    dir: TempDir,
     /// Where it takes events of honeypots.
     pub(crate) intake: SocketAddr,
     /// From the start of the process until it and all its traps listened.
     pub(crate) start_took: Duration,
-    traps_count: usize,
+    ports: Vec<u16>,
 }
 
 impl Node {
@@ -291,28 +312,45 @@ impl Node {
         if traps.is_empty() {
             config = config.replace("pots:\n", "pots: []\n");
         }
-        let file = dir.path().join("config.yaml");
-        std::fs::write(&file, config).context("write the node's configuration")?;
-        let mut command = Command::new(place.binary("honeybee-node")?);
-        command.arg("--config").arg(&file).current_dir(dir.path());
+        std::fs::write(dir.path().join("config.yaml"), config).context("write the node's configuration")?;
+        let mut ports = vec![intake.port()];
+        ports.extend(traps.iter().map(|trap| trap.address.port()));
         let began = Instant::now();
-        let mut daemon = Daemon::spawn(&mut command, dir.path().join("node.log"))?;
+        let daemon = Self::spawn(place, dir.path())?;
+        let mut node = Self { daemon, place: place.clone(), dir, intake, start_took: Duration::ZERO, ports };
+        node.wait_until_listening(began).await?;
+        Ok(node)
+    }
+
+    fn spawn(place: &Place, dir: &Path) -> anyhow::Result<Daemon> {
+        let mut command = Command::new(place.binary("honeybee-node")?);
+        command.arg("--config").arg(dir.join("config.yaml")).current_dir(dir);
+        Daemon::spawn(&mut command, dir.join("node.log"))
+    }
+
+    async fn wait_until_listening(&mut self, began: Instant) -> anyhow::Result<()> {
         loop {
-            let ports = procfs::listening_ports();
-            if ports.contains(&intake.port()) && traps.iter().all(|trap| ports.contains(&trap.address.port()))
-            {
-                break;
+            let listening = procfs::listening_ports();
+            if self.ports.iter().all(|port| listening.contains(port)) {
+                self.start_took = began.elapsed();
+                return Ok(());
             }
-            daemon.check()?;
+            self.daemon.check()?;
             ensure!(
                 began.elapsed() < READY_WITHIN,
                 "the traps do not listen; the node's log:\n{}",
-                daemon.last_words()
+                self.daemon.last_words()
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let start_took = began.elapsed();
-        Ok(Self { daemon, _dir: dir, intake, start_took, traps_count: traps.len() })
+    }
+
+    /// Stops it cleanly and starts it again with what it keeps on disk.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.daemon.terminate().await?;
+        let began = Instant::now();
+        self.daemon = Self::spawn(&self.place, self.dir.path())?;
+        self.wait_until_listening(began).await
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -322,12 +360,9 @@ impl Node {
     /// The node's process and those of its traps.
     pub(crate) fn family(&self) -> anyhow::Result<Vec<u32>> {
         let family = procfs::family(self.pid());
-        ensure!(
-            family.len() > self.traps_count,
-            "{} traps should run, the node has {} children",
-            self.traps_count,
-            family.len() - 1
-        );
+        // One port is the node's own.
+        let (traps, children) = (self.ports.len() - 1, family.len() - 1);
+        ensure!(children == traps, "{traps} traps should run, the node has {children} children");
         Ok(family)
     }
 

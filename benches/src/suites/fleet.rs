@@ -9,7 +9,7 @@ use bee_bench::fleet::{Fleet, FleetConfig};
 use bee_bench::mix::Mix;
 
 use super::MB;
-use crate::procfs;
+use crate::procfs::{self, FineStopwatch};
 use crate::report::Report;
 use crate::rig::{Core, Place};
 
@@ -80,15 +80,9 @@ async fn measure(
     let each = memory.rss.saturating_sub(before) as f64 / nodes_count as f64;
     report.round(&case, "Core memory a connection", "KB", each / 1e3);
 
-    let (began, cpu) = (Instant::now(), procfs::cpu_exact(core.pid())?);
+    let watch = FineStopwatch::start(core.pid())?;
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
-    let used = procfs::cpu_exact(core.pid())?.saturating_sub(cpu).as_secs_f64();
-    report.round(
-        &case,
-        "Core CPU, heartbeats alone",
-        "% of a core",
-        used * 100.0 / began.elapsed().as_secs_f64(),
-    );
+    report.round(&case, "Core CPU, heartbeats alone", "% of a core", watch.percent()?);
     let state = fleet.snapshot();
     ensure!(state.registered == nodes_count, "nodes were lost while idle: {state:?}");
     ensure!(core.status().await?.nodes_connected == nodes_count, "Core counts other nodes than there are");

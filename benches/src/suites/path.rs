@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use bee_bench::fleet::{Fleet, FleetConfig, Snapshot};
 use bee_bench::mix::Mix;
+use bee_link::node::LinkConfig;
 use bee_wire::api::EventPage;
 
 use super::MB;
@@ -45,7 +46,14 @@ pub(crate) async fn run(place: &Place, options: &Options, rounds: usize) -> anyh
     let mut report = Report::new("path");
     report.setting("events", format!("the mix, mean {:.0} B", mix.mean_bytes()));
     report.setting("round", format!("{} s", options.seconds));
-    report.setting("batch", format!("at most {} events or 1 MiB, 8 in flight", options.batch_events));
+    let link = LinkConfig::default();
+    let batch = format!(
+        "at most {} events or {} KiB, {} in flight",
+        options.batch_events,
+        link.batch_bytes_max >> 10,
+        link.window_batches_max
+    );
+    report.setting("batch", batch);
     report.setting(
         "link",
         "TLS 1.3, TLS_AES_128_GCM_SHA256, loopback; client in another process on the same cores",
