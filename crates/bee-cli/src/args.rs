@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Honeypots on many machines, one place that knows what attackers did there.
 #[derive(Debug, Parser)]
-#[command(name = "honeybee", version, about, long_about = None, disable_help_subcommand = true)]
+#[command(name = "honeybee", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
