@@ -119,30 +119,26 @@ impl Stopwatch {
     }
 }
 
-/// CPU time of a process that does little, over a stretch of wall time.
+/// CPU that processes which do little use together over the next `window`, in percent of one core.
 ///
-/// The sum over its threads is exact but loses what a thread used that ended meanwhile; the process's own count loses
-/// nothing but comes in ticks. Each may fall short and neither exceeds the truth by more than a tick, so the larger one is
-/// nearer to it.
-#[derive(Debug)]
-pub(crate) struct FineStopwatch {
-    watch: Stopwatch,
-    threads: BTreeMap<u32, u64>,
-}
-
-impl FineStopwatch {
-    pub(crate) fn start(pid: u32) -> anyhow::Result<Self> {
-        Ok(Self { threads: thread_cpu(pid)?, watch: Stopwatch::start(pid)? })
+/// Summed over their threads, which is exact to the nanosecond where a process's own count comes in ticks; looked at
+/// often, so that little is lost of a thread that ends.
+pub(crate) async fn fine_percent(pids: &[u32], window: Duration) -> anyhow::Result<f64> {
+    const EVERY: Duration = Duration::from_millis(250);
+    let began = Instant::now();
+    let (mut first, mut last) = (BTreeMap::new(), BTreeMap::new());
+    for pid in pids {
+        first.extend(thread_cpu(*pid)?);
     }
-
-    /// Share of one core used since the start, in percent.
-    pub(crate) fn percent(&self) -> anyhow::Result<f64> {
-        let (wall, cpu) = self.watch.read()?;
-        let used = |(id, now): (u32, u64)| now.saturating_sub(self.threads.get(&id).copied().unwrap_or(0));
-        let exact: u64 = thread_cpu(self.watch.pid)?.into_iter().map(used).sum();
-        let cpu = cpu.max(Duration::from_nanos(exact));
-        Ok(cpu.as_secs_f64() * 100.0 / wall.as_secs_f64())
+    while began.elapsed() < window {
+        tokio::time::sleep(EVERY.min(window.saturating_sub(began.elapsed()))).await;
+        for pid in pids {
+            last.extend(thread_cpu(*pid)?);
+        }
     }
+    let used = |(id, now): (u32, u64)| now.saturating_sub(first.get(&id).copied().unwrap_or(0));
+    let nanos: u64 = last.into_iter().map(used).sum();
+    Ok(nanos as f64 / 1e7 / began.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]
@@ -152,12 +148,12 @@ mod tests {
     #[test]
     fn our_own_process_is_read_as_it_is() {
         let pid = std::process::id();
-        let (watch, fine) = (Stopwatch::start(pid).unwrap(), FineStopwatch::start(pid).unwrap());
+        let watch = Stopwatch::start(pid).unwrap();
         let mut spun = 0_u64;
         while watch.read().unwrap().1 < Duration::from_millis(30) {
             spun = spun.wrapping_mul(31).wrapping_add(1);
         }
-        assert!(fine.percent().unwrap() > 0.0, "{spun}");
+        assert!(thread_cpu(pid).unwrap().values().sum::<u64>() > 20_000_000, "{spun}");
         let memory = memory(pid).unwrap();
         assert!(memory.rss > 500_000 && memory.rss_peak >= memory.rss, "{memory:?}");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -9,7 +9,7 @@ use bee_bench::fleet::{Fleet, FleetConfig};
 use bee_bench::mix::Mix;
 
 use super::MB;
-use crate::procfs::{self, FineStopwatch};
+use crate::procfs;
 use crate::report::Report;
 use crate::rig::{Core, Place};
 
@@ -80,9 +80,8 @@ async fn measure(
     let each = memory.rss.saturating_sub(before) as f64 / nodes_count as f64;
     report.round(&case, "Core memory a connection", "KB", each / 1e3);
 
-    let watch = FineStopwatch::start(core.pid())?;
-    tokio::time::sleep(Duration::from_secs(options.seconds)).await;
-    report.round(&case, "Core CPU, heartbeats alone", "% of a core", watch.percent()?);
+    let percent = procfs::fine_percent(&[core.pid()], Duration::from_secs(options.seconds)).await?;
+    report.round(&case, "Core CPU, heartbeats alone", "% of a core", percent);
     let state = fleet.snapshot();
     ensure!(state.registered == nodes_count, "nodes were lost while idle: {state:?}");
     ensure!(core.status().await?.nodes_connected == nodes_count, "Core counts other nodes than there are");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use super::MB;
-use crate::procfs::{self, FineStopwatch};
+use crate::procfs;
 use crate::report::Report;
 use crate::rig::{Core, Node, Place, Trap};
 
@@ -73,7 +73,12 @@ async fn measure(
     report.round(case, "private memory, all processes", "MB", private as f64 / MB);
     report.round(case, "RSS, the node's own process", "MB", own.rss as f64 / MB);
     if seconds > 0 {
-        report.round(case, "CPU", "% of a core", percent(&family, Duration::from_secs(seconds)).await?);
+        report.round(
+            case,
+            "CPU",
+            "% of a core",
+            procfs::fine_percent(&family, Duration::from_secs(seconds)).await?,
+        );
     }
     node.restart().await?;
     report.round(case, "later starts until all traps listen", "s", node.start_took.as_secs_f64());
@@ -82,16 +87,8 @@ async fn measure(
 
 async fn wait_until_quiet(family: &[u32]) -> anyhow::Result<()> {
     let began = Instant::now();
-    while percent(family, QUIET).await? > QUIET_PERCENT {
+    while procfs::fine_percent(family, QUIET).await? > QUIET_PERCENT {
         ensure!(began.elapsed() < QUIET_WITHIN, "the node was not idle within {QUIET_WITHIN:?}");
     }
     Ok(())
-}
-
-/// CPU that these processes use together over the next `window`, in percent of one core.
-async fn percent(family: &[u32], window: Duration) -> anyhow::Result<f64> {
-    let watches: Vec<FineStopwatch> =
-        family.iter().map(|pid| FineStopwatch::start(*pid)).collect::<anyhow::Result<_>>()?;
-    tokio::time::sleep(window).await;
-    watches.iter().map(FineStopwatch::percent).sum()
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::HashSet,
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
@@ -15,6 +15,10 @@ use std::{
 const TABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// State `LISTEN` in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+/// State `SYN_RECV` there.
+const HALF_OPEN: &str = "03";
+/// A line of that file has 150 bytes.
+const LINE_BYTES_MAX: u64 = 1024;
 
 /// Memory and CPU time of a group of processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,13 +39,41 @@ pub fn listening(pgid: u32) -> Vec<SocketAddr> {
     }
     let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        if let Ok(text) = read_capped(Path::new(table), TABLE_BYTES_MAX) {
-            found.extend(
-                parse_listening(&text).filter(|(_, inode)| inodes.contains(inode)).map(|(addr, _)| addr),
-            );
+        if let Ok(file) = fs::File::open(table) {
+            let listeners = read_listeners(BufReader::new(file.take(TABLE_BYTES_MAX))).into_iter();
+            found.extend(listeners.filter(|(_, inode)| inodes.contains(inode)).map(|(address, _)| address));
         }
     }
     found
+}
+
+/// The listeners of a table, with their inodes.
+///
+/// The kernel writes them first, half-open connections among them, then all connections. A machine under attack has
+/// tens of thousands of those, which are neither kept nor, once they begin, read.
+fn read_listeners(mut table: impl BufRead) -> Vec<(SocketAddr, u64)> {
+    let (mut found, mut line) = (Vec::new(), Vec::new());
+    // The first line names the columns.
+    let mut is_head = true;
+    loop {
+        line.clear();
+        // A line of this file is shorter than this; `take` bounds the read whatever it is.
+        match (&mut table).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return found,
+        }
+        if std::mem::take(&mut is_head) {
+            continue;
+        }
+        let Some((address, state, inode)) = std::str::from_utf8(&line).ok().and_then(parse_socket) else {
+            continue;
+        };
+        match state {
+            LISTEN => found.push((address, inode)),
+            HALF_OPEN => {}
+            _ => return found,
+        }
+    }
 }
 
 /// Memory and CPU time of the processes of group `pgid`.
@@ -112,14 +144,13 @@ fn socket_inodes(pid: u32) -> Vec<u64> {
         .collect()
 }
 
-fn parse_listening(table: &str) -> impl Iterator<Item = (SocketAddr, u64)> + '_ {
-    table.lines().skip(1).filter_map(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let local = fields.nth(1)?;
-        let state = fields.nth(1)?;
-        let inode = fields.nth(5)?.parse().ok()?;
-        if state == LISTEN { Some((parse_address(local)?, inode)) } else { None }
-    })
+/// Local address, state and inode of one line.
+fn parse_socket(line: &str) -> Option<(SocketAddr, &str, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some((parse_address(local)?, state, inode))
 }
 
 /// `0100007F:1F90`: each 32-bit word in the machine's byte order, the port in hex.
@@ -154,9 +185,14 @@ mod tests {
     fn tables_are_read_as_linux_writes_them() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
              0: 0100007F:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n   \
-             1: 0100007F:08AF 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0\n";
-        let found: Vec<_> = parse_listening(table).collect();
-        assert_eq!(found, [("127.0.0.1:2222".parse().unwrap(), 4711)]);
+             1: 0100007F:08AE 0100007F:1233 03 00000000:00000000 00:00000000 00000000     0        0 0 1 0 100 0 0 10 0\n   \
+             2: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0\n   \
+             3: 0100007F:08AF 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0 0 10 0\n";
+        let found = read_listeners(table.as_bytes());
+        assert_eq!(
+            found,
+            [("127.0.0.1:2222".parse().unwrap(), 4711), ("127.0.0.1:22".parse().unwrap(), 4712)]
+        );
         assert_eq!(parse_address("00000000000000000000000001000000:0016"), Some("[::1]:22".parse().unwrap()));
         assert_eq!(parse_address("0100007:0016"), None);
     }
